@@ -1,0 +1,32 @@
+# What people and CI run. Everything that is built goes to .build/.
+
+GO ?= go
+BUILD := .build
+
+# The race detector needs a C compiler. Without one the tests run all the same, and say so.
+CC_FOUND := $(shell command -v $$($(GO) env CC) 2>/dev/null)
+RACE := $(if $(CC_FOUND),-race)
+
+# More flags for go test, such as GOTESTFLAGS='-count=2 -run Ring'.
+GOTESTFLAGS ?=
+
+.PHONY: build test lint bench clean
+
+build: ## the binary, static, in .build/multichat
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/multichat ./cmd/multichat
+
+# One package at a time: some tests hold the system to deadlines that it promises, on machines with two cores.
+test: ## every test, with the race detector where a C compiler is found
+	@$(if $(RACE),,echo 'make test: no C compiler is found, so the race detector is off')
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -p 1 -shuffle=on -timeout 10m $(GOTESTFLAGS) ./...
+
+lint: ## gofmt, go vet and the table of imports
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd:" $$unformatted; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -count=1 -run TestImportTable ./cmd/multichat
+
+bench: ## the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf $(BUILD)
