@@ -1,0 +1,20 @@
+package wire
+
+import "multichat/internal/chat"
+
+// Poll is a decoded poll datagram. Its fields are views of the datagram, so that a poll costs no allocation: copy what
+// is kept.
+type Poll struct {
+	User     []byte
+	Password chat.Secret
+	Port     uint16 // listen_port as the client printed it: which reading is meant is not known here
+}
+
+// Wrmsg is a decoded message to send. Its fields are copies.
+type Wrmsg struct {
+	ID       chat.MessageID // empty when the client gave none
+	User     chat.UserID
+	Password chat.Secret
+	To       chat.Mailbox
+	Text     []byte
+}
