@@ -1,0 +1,126 @@
+package link
+
+import (
+	"errors"
+	"sync"
+)
+
+const (
+	// What the writer writes at once. A pong waits behind at most this much, or one larger frame.
+	pieceBytes = 64 << 10
+
+	// Pings and pongs that wait. There is one ping unanswered at a time; more are waiting only if the other end
+	// pings and does not read, and then it has no answer to lose.
+	urgentBytes = 16 * (lengthLen + headLen)
+)
+
+var (
+	errFull   = errors.New("the queue is full")
+	errClosed = errors.New("the queue is closed")
+)
+
+// outbox gathers frames for one writer. Whatever has gathered while it wrote goes out with its next write, so many
+// polls cost one. Two buffers take turns, so that none is allocated once they have grown.
+//
+// All methods but next may be called from any goroutine, and none of them blocks; next is the writer's.
+type outbox struct {
+	max int // bytes; see room
+
+	mu     sync.Mutex
+	wake   sync.Cond // signalled when there is something for next
+	closed bool
+	bulk   []byte // gathers frames
+	urgent []byte // gathers pings and pongs
+
+	writing       []byte // the other bulk buffer
+	rest          []byte // what of writing has not been given out yet
+	writingUrgent []byte // the other urgent buffer
+}
+
+func newOutbox(max int) *outbox {
+	o := &outbox{max: max}
+	o.wake.L = &o.mu
+	return o
+}
+
+// room is how many bytes may be waiting when a frame of kind k is still taken. What can be lost with the least harm is
+// refused first.
+func (o *outbox) room(k kind) int {
+	switch k {
+	case kindPoll:
+		return o.max / 2
+	case kindReply:
+		return 2 * o.max
+	}
+	return o.max
+}
+
+// add queues a frame whose body encode appends. The error is errFull, errClosed or errFrameTooLarge.
+func (o *outbox) add(k kind, id uint64, encode func([]byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return errClosed
+	}
+	if len(o.bulk)+len(o.rest) >= o.room(k) {
+		return errFull
+	}
+	start := len(o.bulk)
+	b := encode(beginFrame(o.bulk, k, id))
+	if err := endFrame(b, start); err != nil {
+		return err
+	}
+	o.bulk = b
+	o.wake.Signal()
+	return nil
+}
+
+// addUrgent queues a ping or pong, to be written before everything else.
+func (o *outbox) addUrgent(k kind, id uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || len(o.urgent) >= urgentBytes {
+		return
+	}
+	start := len(o.urgent)
+	o.urgent = beginFrame(o.urgent, k, id)
+	if err := endFrame(o.urgent, start); err != nil {
+		panic("link: a frame without a body is too large: " + err.Error())
+	}
+	o.wake.Signal()
+}
+
+// close ends the queue: nothing more is taken, and next gives what is left.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.wake.Signal()
+}
+
+// next waits for whole frames to write. They are valid until the next call. It is false when the queue is closed and
+// empty.
+func (o *outbox) next() ([]byte, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		if len(o.urgent) > 0 {
+			o.urgent, o.writingUrgent = o.writingUrgent[:0], o.urgent
+			return o.writingUrgent, true
+		}
+		if len(o.rest) == 0 {
+			o.bulk, o.writing = o.writing[:0], o.bulk
+			o.rest = o.writing
+		}
+		if len(o.rest) > 0 {
+			n := wholeFrames(o.rest, pieceBytes)
+			piece := o.rest[:n]
+			o.rest = o.rest[n:]
+			return piece, true
+		}
+		if o.closed {
+			return nil, false
+		}
+		o.wake.Wait()
+	}
+}
