@@ -1,0 +1,68 @@
+package edge
+
+import (
+	"context"
+	"net/netip"
+
+	"multichat/internal/chat"
+	"multichat/internal/wire"
+)
+
+// Handler is what stands behind an edge: a server's business logic, or a proxy's routing to it. The link carries the
+// same calls between the two.
+type Handler interface {
+	// Poll takes one poll that came from client. It never blocks: what it cannot take it drops and counts, as UDP
+	// would. p's bytes are valid only during the call. What waits for the client goes out through back, later.
+	Poll(client netip.Addr, p wire.Poll, back Pusher)
+
+	// Send stores a message durably and returns its place, or an error that [chat.AsError] can read. m has an id. Its
+	// text is the handler's to keep.
+	Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error)
+}
+
+// Pusher is the way back to the clients that polled through it.
+type Pusher interface {
+	// Push takes messages to one client. An error means that nobody knows what the client got; what the receipt does
+	// not name waits for a later poll.
+	Push(ctx context.Context, p Push) (Receipt, error)
+}
+
+// Push is messages for one version 1 client, to be given in order, one connection each.
+type Push struct {
+	Client netip.Addr // the source address of an authenticated poll; nothing else is ever dialled
+
+	// Ports are the readings of the client's listen_port. When Settled, there is one and it is known to be right;
+	// else each is tried with an empty connection first, and messages go out only if exactly one answers as a client.
+	Ports   []uint16
+	Settled bool
+
+	Messages []chat.Message
+}
+
+// Receipt says what a client took of a push.
+type Receipt struct {
+	Taken   int     // the first Taken messages have arrived
+	Port    uint16  // the reading that was settled, before or by this push; 0 if none was
+	Outcome Outcome // why the push ended there
+}
+
+// Outcome says how a push ended. The values travel over links: they are never given another meaning.
+type Outcome uint8
+
+const (
+	PushTaken     Outcome = iota // every message has its receipt
+	PushRefused                  // no connection, or none that behaves as a client's does
+	PushAmbiguous                // both readings of the port answered, so nothing was sent
+	PushBroken                   // a connection ended without a receipt
+	PushBusy                     // this edge has too much to do, or is about to end; the rest was not tried
+)
+
+var outcomeNames = [...]string{"taken", "refused", "ambiguous", "broken", "busy"}
+
+// String is the outcome's name in metrics and logs.
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return "unknown"
+}

@@ -1,0 +1,77 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+
+	"multichat/internal/chat"
+	"multichat/internal/metrics"
+	"multichat/internal/wire"
+)
+
+// pollListener reads datagrams and hands polls on. It keeps no state, so any number of goroutines may read.
+type pollListener struct {
+	conn    *net.UDPConn
+	handler Handler
+	back    Pusher
+	metrics *metrics.Metrics
+	log     *slog.Logger
+}
+
+func (l *pollListener) serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { l.conn.Close() })
+	defer stop()
+	readers := runtime.GOMAXPROCS(0)
+	errs := make([]error, readers)
+	var group sync.WaitGroup
+	for i := range readers {
+		group.Go(func() {
+			errs[i] = l.readPolls()
+			l.conn.Close() // one reader's failure ends all
+		})
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("receive polls: %w", errors.Join(errs...))
+}
+
+// readPolls hands polls on until the socket is closed. A datagram that is none is dropped and counted, since there is
+// nobody to tell: its source address proves nothing.
+func (l *pollListener) readPolls() error {
+	buf := make([]byte, wire.MaxPoll+1) // one more, to see that a datagram is too long
+	for {
+		n, from, err := l.conn.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil {
+			// An ICMP error of another's datagram surfaces here; it says nothing about this socket.
+			l.metrics.Drops.WithLabelValues("poll_receive").Inc()
+			continue
+		}
+		poll, err := wire.DecodePoll(buf[:n])
+		if err != nil {
+			l.metrics.Drops.WithLabelValues(dropReason(err)).Inc()
+			l.log.Debug("dropped a datagram that is no poll", "from", from, "bytes", n, "error", err)
+			continue
+		}
+		l.handler.Poll(from.Addr().Unmap().WithZone(""), poll, l.back)
+	}
+}
+
+func dropReason(err error) string {
+	switch {
+	case errors.Is(err, wire.ErrStreamPoll):
+		return "poll_v2"
+	case chat.AsError(err).Code == chat.CodeTooLarge:
+		return "poll_toolarge"
+	}
+	return "poll_malformed"
+}
