@@ -1,0 +1,40 @@
+package shardstore
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What can be wrong with the shards a program is given, for [errors.Is]. Each such error reads as one sentence that
+// names the shard and says what to do. All but [ErrUnreachable] stay until a person changes something.
+var (
+	// ErrSpec is a fault in the list of shards itself: a URL that cannot be read, a name given twice.
+	ErrSpec = errors.New("the shards are given wrongly")
+	// ErrUnreachable is a database that does not answer or cannot be opened.
+	ErrUnreachable = errors.New("a shard cannot be reached")
+	// ErrNotInitialised is a database that `multichat shard init` has not made a shard yet, or not to the end.
+	ErrNotInitialised = errors.New("a shard is not initialised")
+	// ErrWrongCluster is a shard that does not belong with the others.
+	ErrWrongCluster = errors.New("the shards do not belong together")
+	// ErrForeign is a database that belongs to some other program.
+	ErrForeign = errors.New("not a database of multichat")
+	// ErrNewerSchema is a shard that only a newer multichat understands.
+	ErrNewerSchema = errors.New("a shard has a newer schema")
+	// ErrMap is a set of shards in which a partition is served by none, or by more than one.
+	ErrMap = errors.New("the partitions are not served by exactly one shard each")
+)
+
+// problem is an error that reads as its sentence alone and is of a kind.
+type problem struct {
+	kind     error
+	sentence error
+}
+
+// problemf makes a problem. As in fmt.Errorf, %w keeps causes.
+func problemf(kind error, format string, args ...any) error {
+	return &problem{kind: kind, sentence: fmt.Errorf(format, args...)}
+}
+
+func (p *problem) Error() string { return p.sentence.Error() }
+
+func (p *problem) Unwrap() []error { return []error{p.kind, p.sentence} }

@@ -1,0 +1,102 @@
+package shardstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"multichat/internal/chat"
+)
+
+// notStored is the answer to err, which came before COMMIT was sent: whatever it was, nothing has been stored. Errors
+// that callers decide by pass through.
+func (s *sqliteShard) notStored(doing string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrFenced), errors.Is(err, ErrUserExists), errors.Is(err, ErrNoUser):
+		return err
+	}
+	d := diagnose(err)
+	return chat.Errorf(chat.CodeUnavail, "shard %s %s; nothing was stored, send again later", s.name, d.seen).
+		Because(fmt.Errorf("shard %s could not %s: %s: %w", s.name, doing, d.remedy, err))
+}
+
+// perhapsStored is the answer to an error of COMMIT itself: the rows may be there or not.
+func (s *sqliteShard) perhapsStored(doing string, err error) error {
+	d := diagnose(err)
+	return chat.Errorf(chat.CodeUnknown, "shard %s %s; it may have been stored, send again with the same id", s.name, d.seen).
+		Because(fmt.Errorf("shard %s was to %s and may have: %s: %w", s.name, doing, d.remedy, err))
+}
+
+// openProblem is what a person reads when a file cannot be used as a shard.
+func openProblem(name, file string, err error) error {
+	if sqliteCode(err) == sqlite3.SQLITE_NOTADB {
+		return problemf(ErrForeign, "shard %s: %s is not a SQLite database: mend the path, or move the file away", name, file)
+	}
+	if already, ok := errors.AsType[*problem](err); ok {
+		return already
+	}
+	return problemf(ErrUnreachable, "shard %s: %s cannot be used: %s: %w", name, file, diagnose(err).remedy, err)
+}
+
+// diagnosis is what an error of SQLite means.
+type diagnosis struct {
+	seen   string // to anybody: what the shard looks like from outside
+	remedy string // to the one who runs the shard: what is wrong and what to do
+}
+
+func diagnose(err error) diagnosis {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return diagnosis{"does not answer", "the time for it ran out"}
+	case errors.Is(err, context.Canceled):
+		return diagnosis{"was not waited for", "it was called off"}
+	case errors.Is(err, fs.ErrPermission):
+		return diagnosis{"cannot be used", "its permissions do not allow it; run as the file's owner"}
+	}
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return diagnosis{"is busy", "another process holds the file; see whether one is stopped"}
+	case sqlite3.SQLITE_INTERRUPT:
+		return diagnosis{"was not waited for", "it was interrupted"}
+	case sqlite3.SQLITE_FULL:
+		return diagnosis{"is full", "the disk is full; make room"}
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		return diagnosis{"cannot be written", "the file may not be written; mend its permissions and its folder's"}
+	case sqlite3.SQLITE_CANTOPEN:
+		return diagnosis{"cannot be used",
+			"the file cannot be opened; see that it and its folder are there and may be written"}
+	case sqlite3.SQLITE_IOERR:
+		return diagnosis{"cannot be used", "the disk fails; look into the system's log"}
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return diagnosis{"is damaged", "the file is damaged; restore it from a backup"}
+	case sqlite3.SQLITE_CONSTRAINT:
+		if isSeqTaken(err) {
+			return diagnosis{"is damaged",
+				"its counter is behind its newest message, as after a backup that was restored in part; restore a newer backup"}
+		}
+	}
+	return diagnosis{"cannot be used", "the database refused it"}
+}
+
+func isBusy(err error) bool {
+	code := sqliteCode(err)
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+}
+
+// isSeqTaken tells a seq given twice from an id used twice.
+func isSeqTaken(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_ROWID)
+}
+
+// sqliteCode is the primary result code in err, 0 if there is none.
+func sqliteCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
