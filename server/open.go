@@ -1,0 +1,170 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"multichat/internal/chat"
+	"multichat/internal/edge"
+)
+
+// openRequest is a poll that found no device in memory, or one that was away. Those of one shard's users are answered in
+// batches, which share the queries.
+type openRequest struct {
+	key  deviceKey
+	back edge.Pusher
+}
+
+const (
+	maxOpens  = 8192 // requests that wait for a shard; one more is dropped and counted
+	openBatch = 256
+)
+
+// openDevices answers a batch of polls. A device's starting points are committed before anything is pushed to it.
+func (s *Server) openDevices(ctx context.Context, sh *shard, batch []openRequest) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if !sh.reader.ready() || !s.broadcasts().ready() {
+		s.drop("shard_unavailable", len(batch))
+		return
+	}
+	batch = distinctDevices(batch)
+	if err := sh.cursors.writeUsers(ctx, s.freshUsers(batch)); err != nil {
+		s.log.Debug("a new device may be given what another has got", "shard", sh.number, "error", err)
+	}
+	if batch = s.admitted(batch); len(batch) == 0 {
+		return
+	}
+	devices := make([]chat.Device, len(batch))
+	for i, r := range batch {
+		devices[i] = chat.Device{User: r.key.user, ID: r.key.id()}
+	}
+	cursors, err := s.store.OpenCursors(ctx, sh.number, devices)
+	if err != nil {
+		s.drop("shard_unavailable", len(batch))
+		s.log.Debug("devices could not be opened", "shard", sh.number, "error", err)
+		return
+	}
+	opened := make([]*device, len(batch))
+	var inboxes, broadcasts []*mailbox
+	for i, r := range batch {
+		if cursors[i].User == "" {
+			s.drop("auth", 1) // the user was removed a moment ago
+			continue
+		}
+		d := s.openDevice(sh, r.key, cursors[i])
+		opened[i] = d
+		inboxes, broadcasts = append(inboxes, d.inbox.box), append(broadcasts, d.broadcast.box)
+	}
+	err = errors.Join(s.search(ctx, sh.number, inboxes), s.search(ctx, s.broadcasts().shard, broadcasts))
+	if err != nil {
+		s.log.Debug("what waits could not be found; the next poll tries again", "shard", sh.number, "error", err)
+		return
+	}
+	for i, d := range opened {
+		if d != nil && d.waits() {
+			s.startPush(d, batch[i].back)
+		}
+	}
+}
+
+// admitted leaves out the devices for which there is no room. All devices of a user are opened by one goroutine, that
+// of the user's shard, so what it counts here is still true when it adds them.
+func (s *Server) admitted(batch []openRequest) []openRequest {
+	fresh := make(map[chat.UserID]int)
+	admitted := batch[:0]
+	for _, r := range batch {
+		if s.devices.lookup(r.key) == nil {
+			if !s.makeRoom(r.key.user, fresh[r.key.user]+1) {
+				s.drop("devices_full", 1)
+				continue
+			}
+			fresh[r.key.user]++
+		}
+		admitted = append(admitted, r)
+	}
+	return admitted
+}
+
+// makeRoom forgets devices that no longer poll until n more of the user's fit, and says whether they do. A script that
+// runs one receiver after another would else fill the table.
+func (s *Server) makeRoom(user chat.UserID, n int) bool {
+	for !s.devices.room(user, n) {
+		d := s.devices.evict(user, s.clock())
+		if d == nil {
+			return false
+		}
+		s.forgotten(d)
+	}
+	return true
+}
+
+// freshUsers are the users of devices that are not in memory. Each such device may be new, and then begins where the most
+// advanced of the user's others is: so the store has to know first how far these are.
+func (s *Server) freshUsers(batch []openRequest) map[chat.UserID]bool {
+	users := make(map[chat.UserID]bool)
+	for _, r := range batch {
+		if s.devices.lookup(r.key) == nil {
+			users[r.key.user] = true
+		}
+	}
+	return users
+}
+
+func distinctDevices(batch []openRequest) []openRequest {
+	seen := make(map[deviceKey]bool, len(batch))
+	distinct := batch[:0]
+	for _, r := range batch {
+		if !seen[r.key] {
+			seen[r.key] = true
+			distinct = append(distinct, r)
+		}
+	}
+	return distinct
+}
+
+// openDevice puts a device into the table, at the store's cursor, or tells the one that is there what the store knows.
+func (s *Server) openDevice(sh *shard, key deviceKey, cursor chat.Cursor) *device {
+	d := s.devices.lookup(key)
+	if d == nil {
+		d = &device{key: key, shard: sh.number}
+		d.inbox.box = sh.reader.join(key.user.Mailbox())
+		d.broadcast.box = s.broadcasts().join(chat.Everyone)
+		if known := s.devices.add(d); known != d {
+			s.leave(d)
+			d = known
+		}
+	}
+	d.returned(cursor)
+	now := s.clock()
+	d.polled.Store(int64(now))
+	d.mu.Lock()
+	d.seen = now
+	d.mu.Unlock()
+	return d
+}
+
+// search learns whether anything waits in those of a shard's mailboxes where nobody has looked yet. It asks after they
+// were joined, so that whatever it does not see comes by the reader.
+func (s *Server) search(ctx context.Context, shard chat.ShardNumber, boxes []*mailbox) error {
+	unsearched := make(map[chat.Mailbox]*mailbox)
+	for _, box := range boxes {
+		if !box.searched.Load() {
+			unsearched[box.name] = box
+		}
+	}
+	if len(unsearched) == 0 {
+		return nil
+	}
+	newest, err := s.store.Newest(ctx, shard, slices.Collect(maps.Keys(unsearched)))
+	if err != nil {
+		return err
+	}
+	for name, box := range unsearched {
+		box.raiseNewest(newest[name])
+		box.searched.Store(true)
+	}
+	return nil
+}

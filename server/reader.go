@@ -1,0 +1,235 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"multichat/internal/chat"
+)
+
+// reader follows one shard. All of a shard's messages pass through its one position, in seq order; what is above the
+// position does not exist for any device here, and what is at or below it is in a mailbox's tail or in the store. So no
+// device can be given a message before one that was committed earlier, whichever server committed the two: that is what
+// makes an acknowledged seq mean everything below it.
+//
+// A commit, here or elsewhere, only wakes the reader. It looks by itself every readerTick besides.
+type reader struct {
+	shard chat.ShardNumber
+	store Store
+	log   *slog.Logger
+	wake  chan struct{} // one slot: a wake while one waits is the same wake
+
+	onUsersChanged func() // called when a user of this shard has changed
+
+	mu       sync.Mutex
+	heard    bool // the shard has answered once
+	head     chat.Head
+	position chat.Seq
+	active   map[chat.Mailbox]*mailbox // those that devices here read
+}
+
+const (
+	readerTick    = 100 * time.Millisecond
+	arrivalsLimit = 1000 // arrivals in one query; more are read at once after them
+)
+
+func newReader(shard chat.ShardNumber, store Store, log *slog.Logger, onUsersChanged func()) *reader {
+	return &reader{
+		shard:          shard,
+		store:          store,
+		log:            log,
+		wake:           make(chan struct{}, 1),
+		onUsersChanged: onUsersChanged,
+		active:         make(map[chat.Mailbox]*mailbox),
+	}
+}
+
+// committed is called with each batch that this server has committed, in seq order. A batch that begins right after the
+// position has nothing of others below it, and is taken from memory. Any other only wakes the reader.
+func (r *reader) committed(batch []chat.Message) {
+	first, last := batch[0].Seq, batch[len(batch)-1].Seq
+	r.mu.Lock()
+	if r.heard && r.position.Counter()+1 == first.Counter() && int(last.Counter()-first.Counter()) == len(batch)-1 {
+		for _, m := range batch {
+			if box := r.active[m.To]; box != nil {
+				box.append(m)
+			}
+		}
+		r.position = last
+		r.head.Newest = max(r.head.Newest, last)
+		r.mu.Unlock()
+		return
+	}
+	r.mu.Unlock()
+	r.wakeUp()
+}
+
+func (r *reader) wakeUp() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// join gives the mailbox's tail to one more device, and makes it begin at the position if it is the first. It returns
+// nil while the shard has never answered, since there is no position yet.
+func (r *reader) join(name chat.Mailbox) *mailbox {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.heard {
+		return nil
+	}
+	box := r.active[name]
+	if box == nil {
+		box = &mailbox{name: name, shard: r.shard, from: r.position}
+		r.active[name] = box
+	}
+	box.users++
+	return box
+}
+
+// leave takes one device's share of the tail back.
+func (r *reader) leave(box *mailbox) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if box.users--; box.users == 0 {
+		delete(r.active, box.name)
+	}
+}
+
+// ready says whether the shard has answered once.
+func (r *reader) ready() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.heard
+}
+
+// sweep forgets what the devices have read by now.
+func (r *reader) sweep() {
+	r.mu.Lock()
+	boxes := make([]*mailbox, 0, len(r.active))
+	for _, box := range r.active {
+		boxes = append(boxes, box)
+	}
+	r.mu.Unlock()
+	for _, box := range boxes {
+		box.age()
+	}
+}
+
+// serve reads until ctx ends.
+func (r *reader) serve(ctx context.Context) {
+	tick := time.NewTicker(readerTick)
+	defer tick.Stop()
+	var failing outage
+	for {
+		err := r.catchUp(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		failing.report(r.log, err, "the shard does not answer; its messages wait there",
+			"the shard answers again")
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.wake:
+		}
+	}
+}
+
+// catchUp reads the arrivals above the position until there are no more.
+func (r *reader) catchUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		heard, position, seen := r.heard, r.position, r.head
+		r.mu.Unlock()
+		limit := arrivalsLimit
+		if !heard {
+			limit = 0 // only the head: what was committed before is no news
+		}
+		head, arrivals, err := r.store.Arrivals(ctx, r.shard, position, seen, limit)
+		if err != nil {
+			return err
+		}
+		if !heard {
+			// What was committed before this server began is nobody's news: devices find it when they join. But
+			// users may have been read before this head, and have changed in between.
+			r.onUsersChanged()
+			r.begin(head)
+			return nil
+		}
+		if head.UserRev != seen.UserRev {
+			r.onUsersChanged()
+		}
+		more := len(arrivals) == arrivalsLimit
+		if err := r.deliver(ctx, arrivals); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.head.UserRev, r.head.MapEpoch = head.UserRev, head.MapEpoch
+		if !more {
+			r.head.Newest = max(r.head.Newest, head.Newest)
+		}
+		r.mu.Unlock()
+		if !more {
+			return nil
+		}
+	}
+}
+
+func (r *reader) begin(head chat.Head) {
+	r.mu.Lock()
+	r.heard, r.head, r.position = true, head, head.Newest
+	r.mu.Unlock()
+}
+
+// deliver takes arrivals, ascending and above the position, into the tails, and moves the position behind them. Only
+// the texts of mailboxes that are read here are fetched.
+func (r *reader) deliver(ctx context.Context, arrivals []chat.Arrival) error {
+	if len(arrivals) == 0 {
+		return nil
+	}
+	wanted := r.wanted(arrivals)
+	var bodies []chat.Message
+	if len(wanted) > 0 {
+		var err error
+		if bodies, err = r.store.Bodies(ctx, r.shard, wanted); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range arrivals {
+		box := r.active[a.To]
+		if a.Seq <= r.position || box == nil {
+			continue // taken from memory meanwhile, or nobody here reads it
+		}
+		i, found := slices.BinarySearchFunc(bodies, a.Seq, bySeq)
+		if found {
+			box.append(bodies[i])
+		} else {
+			// Its mailbox was joined while the texts were fetched: devices read it from the store.
+			box.skip(a.Seq, a.Seq)
+		}
+	}
+	r.position = max(r.position, arrivals[len(arrivals)-1].Seq)
+	return nil
+}
+
+func (r *reader) wanted(arrivals []chat.Arrival) []chat.Seq {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var seqs []chat.Seq
+	for _, a := range arrivals {
+		if r.active[a.To] != nil {
+			seqs = append(seqs, a.Seq)
+		}
+	}
+	return seqs
+}

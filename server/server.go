@@ -1,0 +1,310 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"multichat/internal/chat"
+	"multichat/internal/crew"
+	"multichat/internal/edge"
+	"multichat/internal/metrics"
+	"multichat/internal/wire"
+)
+
+// Config is what a Server needs. The zero value of a bound means its default.
+type Config struct {
+	Store   Store
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+
+	MaxText int           // bytes of one text; default chat.DefaultMaxText
+	Hold    time.Duration // how long a send whose shard does not answer is held; default chat.SendHold
+
+	// Committed is called after each commit with the shard and its newest seq, so that other servers can be told. It
+	// must be quick; nil is allowed.
+	Committed func(chat.ShardNumber, chat.Seq)
+}
+
+// Server is the business logic: it implements [edge.Handler]. All its methods may be called from many goroutines.
+type Server struct {
+	store     Store
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+	maxText   int
+	hold      time.Duration
+	committed func(chat.ShardNumber, chat.Seq)
+	start     time.Time
+
+	auth     *authenticator
+	accounts *accounts
+	devices  *devices
+	ports    *ports
+	shards   map[chat.ShardNumber]*shard
+
+	pushing    context.Context // ends pushes, and the password checks of polls
+	endPushing context.CancelCauseFunc
+	pushes     *crew.Crew
+	verifying  *crew.Crew
+}
+
+// shard is the machinery of one shard: each part is one goroutine of Serve.
+type shard struct {
+	number  chat.ShardNumber
+	reader  *reader
+	writer  *writer
+	opens   *batcher[openRequest]
+	cursors *cursorWriter
+}
+
+const (
+	maxPushes  = 4096 // devices that are pushed to at once; a poll beyond is dropped and comes again
+	sweepEvery = 10 * time.Second
+
+	// queryTimeout bounds whatever is asked of a shard, so that one that hangs keeps nothing for ever.
+	queryTimeout = 10 * time.Second
+)
+
+// New makes a server over a store. It does nothing until Serve.
+func New(cfg Config) *Server {
+	s := &Server{
+		store:     cfg.Store,
+		metrics:   cfg.Metrics,
+		log:       cfg.Log,
+		maxText:   cfg.MaxText,
+		hold:      cfg.Hold,
+		committed: cfg.Committed,
+		start:     time.Now(),
+		auth:      newAuthenticator(),
+		accounts:  newAccounts(cfg.Store),
+		devices:   newDevices(),
+		ports:     newPorts(),
+		shards:    make(map[chat.ShardNumber]*shard),
+		pushes:    crew.New(maxPushes),
+		verifying: crew.New(maxHashesWaiting),
+	}
+	if s.maxText == 0 {
+		s.maxText = chat.DefaultMaxText
+	}
+	if s.hold == 0 {
+		s.hold = chat.SendHold
+	}
+	if s.committed == nil {
+		s.committed = func(chat.ShardNumber, chat.Seq) {}
+	}
+	s.pushing, s.endPushing = context.WithCancelCause(context.Background())
+	for _, number := range cfg.Store.Shards() {
+		s.shards[number] = s.newShard(number)
+	}
+	return s
+}
+
+func (s *Server) newShard(number chat.ShardNumber) *shard {
+	log := s.log.With("shard", s.store.Name(number))
+	sh := &shard{
+		number:  number,
+		reader:  newReader(number, s.store, log, func() { s.accounts.changed(number) }),
+		writer:  newWriter(number, s.store, log),
+		opens:   newBatcher[openRequest](maxOpens, openBatch),
+		cursors: newCursorWriter(number, s.store, log, s.clock),
+	}
+	sh.writer.onCommit = func(batch []chat.Message) {
+		sh.reader.committed(batch)
+		s.committed(number, batch[len(batch)-1].Seq)
+	}
+	sh.writer.onMoved = s.rewrite
+	return sh
+}
+
+// Serve works until ctx ends, and then stores what was acknowledged. End the edges and links that call the server
+// first: what they still send afterwards is refused.
+func (s *Server) Serve(ctx context.Context) error {
+	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+	var group sync.WaitGroup
+	for _, sh := range s.shards {
+		group.Go(func() { sh.reader.serve(work) })
+		group.Go(func() { sh.writer.serve(work) })
+		group.Go(func() { s.accounts.serve(work, sh.number, s.clock) })
+		group.Go(func() {
+			sh.opens.run(work, func(ctx context.Context, batch []openRequest) { s.openDevices(ctx, sh, batch) })
+		})
+		group.Go(func() { sh.cursors.serve(work) })
+	}
+	s.sweepUntil(ctx)
+
+	s.endPushing(errShuttingDown)
+	<-s.pushes.Close()
+	<-s.verifying.Close()
+	endWork() // the cursors that the last pushes raised are stored now
+	group.Wait()
+	return nil
+}
+
+// sweepUntil forgets, now and then, what is no longer used, and has it stored that the rest is.
+func (s *Server) sweepUntil(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		gone, unseen := s.devices.sweep(s.clock())
+		for _, d := range gone {
+			s.forgotten(d)
+		}
+		for _, d := range unseen {
+			s.cursors(d).mark(d)
+		}
+		for _, sh := range s.shards {
+			sh.reader.sweep()
+		}
+		s.accounts.sweep(s.clock())
+	}
+}
+
+// Ready says why the server is not ready to serve: a shard has not answered since its start.
+func (s *Server) Ready() error {
+	for number, sh := range s.shards {
+		if !sh.reader.ready() {
+			return fmt.Errorf("shard %s has not answered yet", s.store.Name(number))
+		}
+	}
+	return nil
+}
+
+// Hint says that a shard has something new, as another server has told.
+func (s *Server) Hint(number chat.ShardNumber, _ chat.Seq) {
+	if sh := s.shards[number]; sh != nil {
+		sh.reader.wakeUp()
+	}
+}
+
+// Send stores a message: it authenticates the sender, and answers after the commit. It implements [edge.Handler].
+func (s *Server) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
+	deadline := time.Now().Add(s.hold)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if err := chat.CheckText(m.Text, s.maxText); err != nil {
+		return 0, err
+	}
+	sender, err := s.authenticate(ctx, m.User, m.Password)
+	if err != nil {
+		return 0, err
+	}
+	x := &write{
+		message: chat.Submission{ID: m.ID, From: sender.user.ID, FromName: sender.user.Name, To: m.To, Text: m.Text,
+			Sent: time.Now()},
+		deadline: deadline,
+		answer:   make(chan chat.Stored, 1),
+	}
+	if !s.shardOf(m.To).writer.offer(x) {
+		return 0, errWritesBusy
+	}
+	stored := x.wait(ctx)
+	if stored.Err != nil {
+		return 0, stored.Err
+	}
+	return stored.Seq, nil
+}
+
+// rewrite takes a message to the shard where its mailbox is now.
+func (s *Server) rewrite(x *write) {
+	if !s.shardOf(x.message.To).writer.offer(x) {
+		x.refuse(errWritesBusy)
+	}
+}
+
+// Poll looks for what waits for a version 1 client. It implements [edge.Handler]. A poll that needs no look at a shard,
+// and has nothing to get, costs a look into two tables.
+func (s *Server) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
+	s.metrics.Polls.Inc()
+	if user := s.accounts.lookup(p.User, s.clock()); user != nil {
+		s.pollAs(user, client, p.Password, p.Port, back)
+		return
+	}
+	password, port := p.Password.Clone(), p.Port
+	asked := s.accounts.request(chat.UserID(p.User), func(user *account, err error) {
+		switch {
+		case err != nil:
+			s.drop("shard_unavailable", 1)
+		case user == nil:
+			s.drop("auth", 1)
+		default:
+			s.pollAs(user, client, password, port, back)
+		}
+	})
+	if !asked {
+		s.drop("loads_busy", 1)
+	}
+}
+
+// pollAs checks a poll's password, in the background if it has to be hashed.
+func (s *Server) pollAs(user *account, client netip.Addr, password chat.Secret, port uint16, back edge.Pusher) {
+	key := deviceKey{user: user.user.ID, client: client, port: port}
+	t := s.auth.tag(&user.user, password)
+	switch s.auth.recall(user, t, s.clock()) {
+	case right:
+		s.pollDevice(key, user.loader.shard, back)
+		return
+	case wrong:
+		s.drop("auth", 1)
+		return
+	}
+	kept := password.Clone()
+	err := s.verifying.Run(func() {
+		if err := s.auth.verify(s.pushing, user, kept, t, s.clock); err != nil {
+			s.drop(string(chat.AsError(err).Code), 1)
+			return
+		}
+		s.pollDevice(key, user.loader.shard, back)
+	})
+	if err != nil {
+		s.drop("hashes_busy", 1)
+	}
+}
+
+// pollDevice pushes what waits for an authenticated client.
+func (s *Server) pollDevice(key deviceKey, number chat.ShardNumber, back edge.Pusher) {
+	now := s.clock()
+	d := s.devices.lookup(key)
+	if d == nil || now-time.Duration(d.polled.Load()) > deviceStale || !d.searched() {
+		if !s.shards[number].opens.offer(openRequest{key, back}) {
+			s.drop("opens_busy", 1)
+		}
+		return
+	}
+	d.polled.Store(int64(now))
+	if d.waits() {
+		s.startPush(d, back)
+	}
+}
+
+// forgotten ends what a device that is no longer in the table had here.
+func (s *Server) forgotten(d *device) {
+	s.ports.release(d)
+	s.leave(d)
+}
+
+// leave gives a device's mailboxes back to their readers.
+func (s *Server) leave(d *device) {
+	s.shards[d.inbox.box.shard].reader.leave(d.inbox.box)
+	s.shards[d.broadcast.box.shard].reader.leave(d.broadcast.box)
+}
+
+func (s *Server) shardOf(m chat.Mailbox) *shard { return s.shards[s.store.Locate(m)] }
+
+// broadcasts is the reader that Everyone comes by.
+func (s *Server) broadcasts() *reader { return s.shardOf(chat.Everyone).reader }
+
+func (s *Server) cursors(d *device) *cursorWriter { return s.shards[d.shard].cursors }
+
+// clock is the time since the server was made; it never goes back, whatever happens to the machine's date.
+func (s *Server) clock() time.Duration { return time.Since(s.start) }
+
+func (s *Server) drop(reason string, n int) { s.metrics.Drops.WithLabelValues(reason).Add(float64(n)) }
