@@ -1,0 +1,270 @@
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is one multichat that runs.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	output *lockedBuffer // standard output and error together
+	exited chan struct{}
+}
+
+func startProcess(t testing.TB, name string, args ...string) *process {
+	t.Helper()
+	return startProcessIn(t, name, nil, args...)
+}
+
+// startProcessIn starts a process with something more in its environment.
+func startProcessIn(t testing.TB, name string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{name: name, cmd: exec.Command(binary, args...), output: &lockedBuffer{}, exited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.exited
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, p.output)
+		}
+		if strings.Contains(p.output.String(), "DATA RACE") {
+			t.Errorf("%s has a data race:\n%s", name, p.output)
+		}
+	})
+	return p
+}
+
+// waitLine returns once the process has printed a line.
+func (p *process) waitLine(t testing.TB, line string, within time.Duration) {
+	t.Helper()
+	waitUntil(t, within, func() error {
+		select {
+		case <-p.exited:
+			t.Fatalf("%s has ended:\n%s", p.name, p.output)
+		default:
+		}
+		if !strings.Contains("\n"+p.output.String(), "\n"+line+"\n") {
+			return fmt.Errorf("%s has not printed %q", p.name, line)
+		}
+		return nil
+	})
+}
+
+// terminate ends the process as an operator would, and wants it to end in order.
+func (p *process) terminate(t testing.TB) {
+	t.Helper()
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s has not ended 10 s after SIGTERM", p.name)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("%s ended with exit code %d; want 0:\n%s", p.name, code, p.output)
+	}
+}
+
+// kill ends the process without any warning.
+func (p *process) kill() {
+	p.cmd.Process.Signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// run runs a command to its end and wants exit code 0. It returns what the command printed.
+func run(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("multichat %s: %v:\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// freePort finds a port that is free for TCP and UDP on 127.0.0.1, and on which the one `step` above it is free too.
+func freePort(t testing.TB, step int) int {
+	t.Helper()
+	var failure error
+	for range 1000 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if failure = errors.Join(tryPort(port), tryPort(port+step)); failure == nil {
+			return port
+		}
+	}
+	t.Fatalf("no port is free; the last try: %v", failure)
+	return 0
+}
+
+func tryPort(port int) error {
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	p, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	return p.Close()
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// demo is a running `multichat demo` and its two proxies' gates.
+func startDemo(t testing.TB, dir string) (*process, [2]gate) {
+	t.Helper()
+	udp, tcp := freePort(t, 100), freePort(t, 100)
+	p := startProcess(t, "demo", "demo", "--dir", dir, "--udp", loopback(udp), "--tcp", loopback(tcp), "--log-level", "info")
+	p.waitLine(t, "ready", 30*time.Second)
+	return p, [2]gate{{loopback(udp), loopback(tcp)}, {loopback(udp + 100), loopback(tcp + 100)}}
+}
+
+// cluster is proxies and servers as processes of their own, over two SQLite shards, with the demo's users.
+type cluster struct {
+	t       testing.TB
+	key     string   // file
+	shards  []string // --shard flags
+	seeds   []string // --join flags: the gossip addresses of all servers
+	servers []*process
+	args    [][]string // of the servers, to start them again
+	admins  []string   // of the servers
+}
+
+func newCluster(t testing.TB, servers int) *cluster {
+	t.Helper()
+	dir := t.TempDir()
+	c := &cluster{t: t, key: filepath.Join(dir, "cluster.key")}
+	if err := os.WriteFile(c.key, []byte(run(t, "keys", "new")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		c.shards = append(c.shards, "--shard", name+"=sqlite:"+filepath.Join(dir, name+".db"))
+	}
+	run(t, append([]string{"shard", "init"}, c.shards...)...)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		run(t, append([]string{"user", "add", user, "--name", strings.ToUpper(user[:1]) + user[1:]}, c.shards...)...)
+	}
+	for i := range servers {
+		gossip := loopback(freePort(t, 0))
+		c.seeds = append(c.seeds, "--join", gossip)
+		c.admins = append(c.admins, loopback(freePort(t, 0)))
+		c.args = append(c.args, append([]string{"server", "--name", fmt.Sprintf("server-%d", i+1), "--gossip", gossip,
+			"--link", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", c.admins[i]}, c.shards...))
+	}
+	for i := range c.args {
+		c.args[i] = append(c.args[i], c.seeds...)
+		c.servers = append(c.servers, nil)
+	}
+	return c
+}
+
+func (c *cluster) startServer(i int, more ...string) {
+	c.t.Helper()
+	c.servers[i] = startProcess(c.t, fmt.Sprintf("server-%d", i+1), append(c.args[i], more...)...)
+	c.waitReady(c.admins[i])
+}
+
+func (c *cluster) startProxy(i int) (*process, gate) {
+	c.t.Helper()
+	return c.startProxyKnowing(i, len(c.servers))
+}
+
+// startProxyKnowing starts a proxy and returns once it knows so many servers.
+func (c *cluster) startProxyKnowing(i, servers int) (*process, gate) {
+	c.t.Helper()
+	g := gate{loopback(freePort(c.t, 0)), loopback(freePort(c.t, 0))}
+	admin := loopback(freePort(c.t, 0))
+	name := fmt.Sprintf("proxy-%d", i+1)
+	p := startProcess(c.t, name, append([]string{"proxy", "--name", name, "--udp", g.udp, "--tcp", g.tcp,
+		"--gossip", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", admin}, c.seeds...)...)
+	c.waitReady(admin)
+	waitUntil(c.t, 10*time.Second, func() error {
+		if n := metric(c.t, admin, `multichat_members{role="server"}`); n != fmt.Sprint(servers) {
+			return fmt.Errorf("%s knows %s of %d servers", name, n, servers)
+		}
+		return nil
+	})
+	return p, g
+}
+
+func (c *cluster) waitReady(admin string) {
+	c.t.Helper()
+	waitUntil(c.t, 20*time.Second, func() error {
+		_, err := httpText("http://" + admin + "/readyz")
+		return err
+	})
+}
+
+// metric reads one sample of a node's metrics; "" if there is none.
+func metric(t testing.TB, admin, sample string) string {
+	t.Helper()
+	text, err := httpText("http://" + admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, sample+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func httpText(url string) (string, error) {
+	response, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, response.Status, body)
+	}
+	return string(body), err
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"multichat/internal/chat"
+	"multichat/internal/cluster"
+	"multichat/internal/edge"
+	"multichat/internal/link"
+	"multichat/server"
+	"multichat/shardstore"
+)
+
+type serverCmd struct {
+	nodeFlags
+	Link  string    `default:":9020" placeholder:"ADDR" help:"Address where proxies connect to this server; ${default} unless given."`
+	Shard shardList `required:"" sep:"none" placeholder:"NAME=URL" help:"A shard; repeat it for every shard of the cluster. URL is sqlite:FILE."`
+	UDP   string    `placeholder:"ADDR" env:"MULTICHAT_SERVER_UDP" help:"Serve clients without a proxy: address for their polls. Needs --tcp."`
+	TCP   string    `placeholder:"ADDR" env:"MULTICHAT_SERVER_TCP" help:"Serve clients without a proxy: address for their messages. Needs --udp."`
+
+	MaxText int `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
+}
+
+// Help is printed below the flags' summary.
+func (serverCmd) Help() string {
+	return `A server owns nothing: any number may share the shards, and any serves any client. Shards are made with
+"multichat shard init", the key with "multichat keys new".`
+}
+
+func (c *serverCmd) Run(ctx context.Context, term terminal) error {
+	log := c.logger(term.err, slog.LevelInfo)
+	if (c.UDP == "") != (c.TCP == "") {
+		return usagef("--udp and --tcp go together: give both to serve clients without a proxy, or none")
+	}
+	if err := checkAddrs("link", c.Link, "gossip", c.Gossip, "admin", c.Admin, "udp", c.UDP, "tcp", c.TCP); err != nil {
+		return err
+	}
+	if c.MaxText < 1 || c.MaxText > chat.MaxText {
+		return usagef("--max-text %d is not between 1 and %d", c.MaxText, chat.MaxText)
+	}
+	cfg, err := c.config(cluster.Server, log)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, c.Shard)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	n, err := newServerNode(serverConfig{nodeConfig: cfg, store: store, link: c.Link, udp: c.UDP, tcp: c.TCP, maxText: c.MaxText})
+	if err != nil {
+		return err
+	}
+	return n.serve(ctx)
+}
+
+type serverConfig struct {
+	nodeConfig
+	store    *shardstore.Store
+	link     string
+	udp, tcp string // empty: no clients of its own
+	maxText  int
+}
+
+// serverNode is a chat server with everything around it.
+type serverNode struct {
+	*node
+	logic *server.Server
+	links *link.Listener
+	edge  *edge.Edge // nil without clients of its own
+}
+
+// stopGrace is how long requests that are under way may go on when a node stops.
+const stopGrace = 2 * time.Second
+
+func newServerNode(cfg serverConfig) (*serverNode, error) {
+	n := &serverNode{}
+	n.logic = server.New(server.Config{
+		Store: cfg.store, Metrics: cfg.metrics, Log: cfg.log, MaxText: cfg.maxText,
+		Committed: func(shard chat.ShardNumber, newest chat.Seq) { n.cluster.Hint(shard, newest) },
+	})
+	identity, err := link.NewIdentity(cfg.key)
+	if err != nil {
+		return nil, err
+	}
+	n.links, err = link.Listen(cfg.link, link.ListenConfig{
+		Identity: identity, Name: cfg.name, Handler: n.logic, Grace: stopGrace, Logger: cfg.log, Counters: cfg.links})
+	if err != nil {
+		return nil, listenError("link", cfg.link, err)
+	}
+	if cfg.udp != "" {
+		n.edge, err = edge.Listen(edge.Config{UDP: cfg.udp, TCP: cfg.tcp, Handler: n.logic, Metrics: cfg.metrics,
+			Log: cfg.log, MaxText: cfg.maxText, Grace: stopGrace})
+		if err != nil {
+			n.links.Close()
+			return nil, err
+		}
+	}
+	cfg.hints, cfg.ready = n.logic.Hint, n.logic.Ready
+	cfg.nodeConfig.link = advertisedLink(cfg.link, n.links.Addr())
+	if n.node, err = newNode(cfg.nodeConfig); err != nil {
+		n.links.Close()
+		n.discardEdge()
+		return nil, err
+	}
+	n.prepare = n.logic.Drain
+	return n, nil
+}
+
+// advertisedLink keeps the host that was asked for, which may be a name or none, with the port that was got.
+func advertisedLink(asked string, got net.Addr) string {
+	host, _, _ := net.SplitHostPort(asked)
+	return net.JoinHostPort(host, fmt.Sprint(got.(*net.TCPAddr).Port))
+}
+
+func (n *serverNode) discardEdge() {
+	if n.edge != nil {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		n.edge.Serve(ended)
+	}
+}
+
+func (n *serverNode) discard() {
+	n.node.discard()
+	n.links.Close()
+	n.discardEdge()
+}
+
+// watchServers tells the business logic when servers come or go, since clients are led elsewhere then.
+func (n *serverNode) watchServers(ctx context.Context) error {
+	var known []cluster.Member
+	for {
+		changed := n.cluster.Changed()
+		var servers []cluster.Member
+		for _, m := range n.cluster.Members() {
+			if m.Role == cluster.Server {
+				servers = append(servers, cluster.Member{Name: m.Name, Link: m.Link, Draining: m.Draining})
+			}
+		}
+		if !slices.Equal(servers, known) {
+			known = servers
+			n.logic.ServersChanged()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (n *serverNode) serve(ctx context.Context) error {
+	services := []service{{"server", n.logic.Serve}, {"members", n.watchServers}, {"link", n.links.Serve}}
+	attrs := []any{"link", n.links.Addr().String(), "gossip", n.cluster.Addr()}
+	if n.edge != nil {
+		services = append(services, service{"edge", n.edge.Serve})
+		attrs = append(attrs, "udp", n.edge.UDPAddr().String(), "tcp", n.edge.TCPAddr().String())
+	}
+	n.log.Info("server", attrs...)
+	return n.node.serve(ctx, services...)
+}
