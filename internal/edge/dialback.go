@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -27,11 +28,12 @@ const ClientTimeout = 2 * time.Second
 type DialBack struct {
 	dialer net.Dialer
 	pushes *crew.Crew
+	log    *slog.Logger
 }
 
 // newDialBack dials from the address where polls are received, when that is a single one: clients' firewalls expect it.
-func newDialBack(local netip.Addr, maxPushes int) *DialBack {
-	d := &DialBack{pushes: crew.New(maxPushes)}
+func newDialBack(local netip.Addr, maxPushes int, log *slog.Logger) *DialBack {
+	d := &DialBack{pushes: crew.New(maxPushes), log: log}
 	if local = local.Unmap(); !local.IsUnspecified() {
 		d.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
 	}
@@ -90,7 +92,11 @@ func (d *DialBack) settle(ctx context.Context, client netip.Addr, ports []uint16
 	var group sync.WaitGroup
 	for i, port := range ports {
 		group.Go(func() {
-			answers[i] = d.exchange(ctx, netip.AddrPortFrom(client, port), nil) == nil
+			at := netip.AddrPortFrom(client, port)
+			err := d.exchange(ctx, at, nil)
+			if answers[i] = err == nil; !answers[i] {
+				d.log.Debug("no client answers at this reading of its port", "at", at, "error", err)
+			}
 		})
 	}
 	group.Wait()
@@ -118,6 +124,7 @@ func (d *DialBack) deliver(ctx context.Context, to netip.AddrPort, messages []ch
 		}
 		buf = wire.AppendNewmsg(buf[:0], m, wire.MaxNewmsg)
 		if err := d.exchange(ctx, to, buf); err != nil {
+			d.log.Debug("a message got no receipt; it stays pending", "at", to, "seq", m.Seq, "error", err)
 			outcome := PushBroken
 			if errors.Is(err, syscall.ECONNREFUSED) {
 				outcome = PushRefused

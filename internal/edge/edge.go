@@ -65,7 +65,7 @@ func Listen(cfg Config) (*Edge, error) {
 		udp.Close()
 		return nil, listenError("requests", "tcp", cfg.TCP, err)
 	}
-	dialBack := newDialBack(udp.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), cfg.MaxPushes)
+	dialBack := newDialBack(udp.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), cfg.MaxPushes, cfg.Log)
 	return &Edge{
 		polls:    &pollListener{conn: udp, handler: cfg.Handler, back: dialBack, metrics: cfg.Metrics, log: cfg.Log},
 		requests: newRequestListener(tcp, cfg),
