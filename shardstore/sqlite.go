@@ -13,6 +13,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"multichat/internal/chat"
 )
 
 // sqliteShard keeps a shard in one SQLite file that any number of processes may share.
@@ -20,11 +22,11 @@ import (
 // Everything is in WAL mode with synchronous=FULL: a commit that was reported has been synced. Readers see the newest
 // commit whenever they start a statement, and never wait for a writer.
 type sqliteShard struct {
-	name    string // the shard's name, for errors
 	file    string
 	readers *sql.DB
-	reads   sync.Map // statement text -> *sql.Stmt; the texts are few, see listSize
+	cached  sync.Map // statement text -> *sql.Stmt; the texts are few, see listSize
 	writer  *sqliteWriter
+	registry
 }
 
 var _ Shard = (*sqliteShard)(nil)
@@ -46,7 +48,16 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 		readers.Close()
 		return nil, openProblem(name, file, err)
 	}
-	s := &sqliteShard{name: name, file: file, readers: readers, writer: newSQLiteWriter(writes, opt.Patience)}
+	s := &sqliteShard{file: file, readers: readers, writer: newSQLiteWriter(writes, opt.Patience)}
+	s.registry = registry{
+		reads: &reads{
+			query:    s.prepared,
+			onOne:    s.onAny,
+			unread:   func(err error) error { return s.notStored("be read", err) },
+			unusable: func(err error) error { return openProblem(name, file, err) },
+		},
+		name: name, schema: s.schemaVersion, enrol: s.enrolOne,
+	}
 	if err := s.prepareFile(ctx, isNew); err != nil {
 		s.Close()
 		return nil, openProblem(name, file, err)
@@ -57,7 +68,7 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 // prepareFile puts the file into the state that everything else relies on, unless it is another program's.
 func (s *sqliteShard) prepareFile(ctx context.Context, isNew bool) error {
 	if !isNew {
-		if _, err := s.schema(ctx); err != nil {
+		if _, err := s.schemaVersion(ctx); err != nil {
 			return err
 		}
 		return s.useWAL(ctx)
@@ -71,7 +82,7 @@ func (s *sqliteShard) prepareFile(ctx context.Context, isNew bool) error {
 
 // Close waits for the transaction under way, see [sqliteWriter.close].
 func (s *sqliteShard) Close() error {
-	s.reads.Range(func(_, stmt any) bool {
+	s.cached.Range(func(_, stmt any) bool {
 		stmt.(*sql.Stmt).Close()
 		return true
 	})
@@ -126,16 +137,30 @@ func (s *sqliteShard) useWAL(ctx context.Context) error {
 	})
 }
 
-// query runs a read whose text is one of few.
-func (s *sqliteShard) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	if stmt, ok := s.reads.Load(text); ok {
+// onAny gives queries on any connections: every statement on a SQLite file begins at its newest commit.
+func (s *sqliteShard) onAny(ctx context.Context) (querier, func(), error) {
+	return s.within(ctx), func() {}, nil
+}
+
+// enrolOne is write for the registry.
+func (s *sqliteShard) enrolOne(ctx context.Context, doing string, f func(enrolment) error) error {
+	err := s.write(ctx, doing, func(tx *sqliteTx) error { return f(tx) })
+	if e, ok := errors.AsType[*chat.Error](err); ok {
+		return problemf(ErrUnreachable, "%w", errors.Unwrap(e))
+	}
+	return err
+}
+
+// prepared runs a read whose text is one of few.
+func (s *sqliteShard) prepared(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if stmt, ok := s.cached.Load(text); ok {
 		return stmt.(*sql.Stmt).QueryContext(ctx, args...)
 	}
 	stmt, err := s.readers.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	if first, taken := s.reads.LoadOrStore(text, stmt); taken {
+	if first, taken := s.cached.LoadOrStore(text, stmt); taken {
 		stmt.Close()
 		stmt = first.(*sql.Stmt)
 	}

@@ -2,9 +2,6 @@ package shardstore
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
-	"strings"
 	"time"
 
 	"multichat/internal/chat"
@@ -13,8 +10,8 @@ import (
 // OpenCursors looks without a lock first: most devices that ask have a row.
 func (s *sqliteShard) OpenCursors(ctx context.Context, fence Fence, devices []chat.Device) ([]chat.Cursor, error) {
 	cursors := make([]chat.Cursor, len(devices))
-	if err := findCursors(readFrom(ctx, s), devices, cursors); err != nil {
-		return nil, s.notStored("be read", err)
+	if err := findCursors(s.within(ctx), devices, cursors); err != nil {
+		return nil, s.unread(err)
 	}
 	if !anyMissing(cursors) {
 		return cursors, nil
@@ -51,49 +48,6 @@ func (s *sqliteShard) OpenCursors(ctx context.Context, fence Fence, devices []ch
 	return cursors, nil
 }
 
-// querier is a query of a transaction or of a reader.
-type querier func(text string, args ...any) (*sql.Rows, error)
-
-func readFrom(ctx context.Context, s *sqliteShard) querier {
-	return func(text string, args ...any) (*sql.Rows, error) { return s.query(ctx, text, args...) }
-}
-
-// findCursors fills in the cursors that exist. The others stay zero.
-func findCursors(query querier, devices []chat.Device, cursors []chat.Cursor) error {
-	for base := 0; base < len(devices); base += maxList {
-		part := devices[base:min(base+maxList, len(devices))]
-		args := make([]any, 0, 2*listSize(len(part)))
-		for _, d := range part {
-			args = append(args, blob(d.User), blob(d.ID))
-		}
-		err := each(query(cursorsText(listSize(len(part))), pad(args, cap(args))...))(func(rows *sql.Rows) error {
-			var i int
-			var c chat.Cursor
-			var seen int64
-			if err := rows.Scan(&i, &c.Session, &c.Inbox, &c.Broadcast, &seen); err != nil {
-				return err
-			}
-			c.Device, c.Seen = part[i], time.UnixMilli(seen)
-			cursors[base+i] = c
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-var cursorsText = textsBySize(func(size int) string {
-	var b strings.Builder
-	for i := range size {
-		fmt.Fprintf(&b, ",(%d,?,?)", i)
-	}
-	return `WITH w (i, userid, device) AS (VALUES ` + b.String()[1:] + `)
-		SELECT w.i, c.session, c.inbox_seq, c.bcast_seq, c.seen_at FROM w CROSS JOIN cursor AS c
-		ON c.userid = w.userid AND c.device = w.device`
-})
-
 // makeCursor registers a device, unless its user does not exist; then it returns the zero Cursor. The first of a
 // transaction takes the seq for all.
 func (tx *sqliteTx) makeCursor(d chat.Device, now time.Time, first bool) (chat.Cursor, error) {
@@ -125,15 +79,6 @@ func (tx *sqliteTx) makeCursor(d chat.Device, now time.Time, first bool) (chat.C
 	_, err = tx.exec(`INSERT INTO cursor (userid, device, session, inbox_seq, bcast_seq, seen_at) VALUES (?, ?, ?, ?, ?, ?)`,
 		blob(d.User), blob(d.ID), c.Session, int64(c.Inbox), int64(c.Broadcast), c.Seen.UnixMilli())
 	return c, err
-}
-
-func anyMissing(cursors []chat.Cursor) bool {
-	for _, c := range cursors {
-		if c == (chat.Cursor{}) {
-			return true
-		}
-	}
-	return false
 }
 
 // RaiseCursors writes the batch in one transaction. It needs no fence: a cursor only rises, so one raised on a shard

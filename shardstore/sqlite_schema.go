@@ -22,7 +22,7 @@ const schemaVersion = 8
 var migrations embed.FS
 
 func (s *sqliteShard) Migrate(ctx context.Context) error {
-	version, err := s.schema(ctx)
+	version, err := s.schemaVersion(ctx)
 	if err != nil || version >= schemaVersion {
 		return err
 	}
@@ -42,8 +42,8 @@ func (s *sqliteShard) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// schema reads the schema's version, 0 of an empty database. It is an error if the database is not for this program.
-func (s *sqliteShard) schema(ctx context.Context) (version int, err error) {
+// schemaVersion reads the schema's version, 0 of an empty database. It is an error if the database is not for this program.
+func (s *sqliteShard) schemaVersion(ctx context.Context) (version int, err error) {
 	var tables, ours int
 	var least, newest sql.RawBytes
 	err = each(s.query(ctx, `SELECT COUNT(*), COUNT(*) FILTER (WHERE name IN ('goose_db_version', 'meta'))

@@ -2,8 +2,6 @@ package shardstore
 
 import (
 	"context"
-	"database/sql"
-	"slices"
 
 	"multichat/internal/chat"
 )
@@ -64,40 +62,4 @@ func (s *sqliteShard) changeUser(
 		}
 		return err
 	})
-}
-
-const userColumns = "userid, username, password, bcast_from"
-
-func (s *sqliteShard) Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error) {
-	users := make([]chat.User, 0, len(ids))
-	for part := range slices.Chunk(ids, maxList) {
-		err := each(s.query(ctx, usersText(listSize(len(part))), keyList(part)...))(scanUsers(&users))
-		if err != nil {
-			return nil, s.notStored("be read", err)
-		}
-	}
-	return users, nil
-}
-
-var usersText = textsBySize(func(size int) string {
-	return "SELECT " + userColumns + " FROM users WHERE userid IN (" + marks(size) + ")"
-})
-
-func (s *sqliteShard) ListUsers(ctx context.Context, after chat.UserID, limit int) ([]chat.User, error) {
-	var users []chat.User
-	const text = "SELECT " + userColumns + " FROM users WHERE userid > ? ORDER BY userid LIMIT ?"
-	err := each(s.query(ctx, text, blob(after), limit))(scanUsers(&users))
-	return users, s.notStored("be read", err)
-}
-
-func scanUsers(users *[]chat.User) func(*sql.Rows) error {
-	return func(rows *sql.Rows) error {
-		var id, name, hash sql.RawBytes
-		var from chat.Seq
-		if err := rows.Scan(&id, &name, &hash, &from); err != nil {
-			return err
-		}
-		*users = append(*users, chat.User{ID: chat.UserID(id), Name: string(name), Hash: string(hash), BroadcastFrom: from})
-		return nil
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,13 +21,29 @@ const (
 	metaPlan       = "plan"
 )
 
-func (s *sqliteShard) Identity(ctx context.Context) (Identity, error) {
-	if version, err := s.schema(ctx); err != nil || version == 0 {
+// registry is what every kind of shard does to be a [Registry], but for Migrate.
+type registry struct {
+	*reads
+	name   string
+	schema func(ctx context.Context) (version int, err error) // 0 of an empty database
+
+	// enrol runs f in a transaction that keeps all other enrolments out. Its errors are for the person who sets up shards.
+	enrol func(ctx context.Context, doing string, f func(enrolment) error) error
+}
+
+// enrolment is a transaction of registry.enrol.
+type enrolment interface {
+	query(text string, args ...any) (*sql.Rows, error)
+	exec(text string, args ...any) (rows int64, err error)
+}
+
+func (r *registry) Identity(ctx context.Context) (Identity, error) {
+	if version, err := r.schema(ctx); err != nil || version == 0 {
 		return Identity{}, err
 	}
-	id, err := readIdentity(readFrom(ctx, s))
+	id, err := readIdentity(r.within(ctx))
 	if err != nil {
-		return Identity{}, openProblem(s.name, s.file, err)
+		return Identity{}, r.unusable(err)
 	}
 	return id, nil
 }
@@ -66,27 +81,21 @@ func readMeta(query querier) (map[string]string, error) {
 	return meta, err
 }
 
-func (tx *sqliteTx) writeMeta(meta map[string]string) error {
+// writeMeta replaces in two statements: the kinds of shards have no one statement in common for that.
+func writeMeta(tx enrolment, meta map[string]string) error {
 	for k, v := range meta {
-		_, err := tx.exec("INSERT INTO meta (k, v) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v", blob(k), blob(v))
-		if err != nil {
+		if _, err := tx.exec("DELETE FROM meta WHERE k = ?", blob(k)); err != nil {
+			return err
+		}
+		if _, err := tx.exec("INSERT INTO meta (k, v) VALUES (?, ?)", blob(k), blob(v)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// enrol is write for a registry: its errors are for the person who sets up shards.
-func (s *sqliteShard) enrol(ctx context.Context, doing string, f func(*sqliteTx) error) error {
-	err := s.write(ctx, doing, f)
-	if e, ok := errors.AsType[*chat.Error](err); ok {
-		return problemf(ErrUnreachable, "%w", errors.Unwrap(e))
-	}
-	return err
-}
-
-func (s *sqliteShard) Join(ctx context.Context, id Identity) (now Identity, err error) {
-	err = s.enrol(ctx, "join the cluster", func(tx *sqliteTx) error {
+func (r *registry) Join(ctx context.Context, id Identity) (now Identity, err error) {
+	err = r.enrol(ctx, "join the cluster", func(tx enrolment) error {
 		if now, err = readIdentity(tx.query); err != nil || now.Joined() {
 			return err
 		}
@@ -95,7 +104,7 @@ func (s *sqliteShard) Join(ctx context.Context, id Identity) (now Identity, err 
 		if err != nil {
 			return err
 		}
-		return tx.writeMeta(map[string]string{
+		return writeMeta(tx, map[string]string{
 			metaCluster:    id.Cluster,
 			metaPartitions: strconv.Itoa(id.Partitions),
 			metaHash:       id.Hash,
@@ -106,25 +115,25 @@ func (s *sqliteShard) Join(ctx context.Context, id Identity) (now Identity, err 
 	return now, err
 }
 
-func (s *sqliteShard) Reserve(ctx context.Context, floor chat.ShardNumber) (given chat.ShardNumber, err error) {
-	err = s.raiseHighest(ctx, func(highest chat.ShardNumber) chat.ShardNumber {
+func (r *registry) Reserve(ctx context.Context, floor chat.ShardNumber) (given chat.ShardNumber, err error) {
+	err = r.raiseHighest(ctx, func(highest chat.ShardNumber) chat.ShardNumber {
 		given = max(highest, floor) + 1
 		return given
 	})
 	if err == nil && given >= chat.MaxShards {
 		err = problemf(ErrSpec,
-			"shard %s: all %d shard numbers have been given; there can be no further shard", s.name, chat.MaxShards)
+			"shard %s: all %d shard numbers have been given; there can be no further shard", r.name, chat.MaxShards)
 	}
 	return given, err
 }
 
-func (s *sqliteShard) Heard(ctx context.Context, given chat.ShardNumber) error {
-	return s.raiseHighest(ctx, func(highest chat.ShardNumber) chat.ShardNumber { return max(highest, given) })
+func (r *registry) Heard(ctx context.Context, given chat.ShardNumber) error {
+	return r.raiseHighest(ctx, func(highest chat.ShardNumber) chat.ShardNumber { return max(highest, given) })
 }
 
 // raiseHighest stores the next highest number, if it is one that a shard can have.
-func (s *sqliteShard) raiseHighest(ctx context.Context, next func(highest chat.ShardNumber) chat.ShardNumber) error {
-	return s.enrol(ctx, "keep a shard's number", func(tx *sqliteTx) error {
+func (r *registry) raiseHighest(ctx context.Context, next func(highest chat.ShardNumber) chat.ShardNumber) error {
+	return r.enrol(ctx, "keep a shard's number", func(tx enrolment) error {
 		meta, err := readMeta(tx.query)
 		if err != nil {
 			return err
@@ -134,14 +143,14 @@ func (s *sqliteShard) raiseHighest(ctx context.Context, next func(highest chat.S
 			return err
 		}
 		if n := next(highest); n > highest && n < chat.MaxShards {
-			return tx.writeMeta(map[string]string{metaHighest: formatNumber(n)})
+			return writeMeta(tx, map[string]string{metaHighest: formatNumber(n)})
 		}
 		return nil
 	})
 }
 
-func (s *sqliteShard) Place(ctx context.Context, plan Plan) (now Plan, err error) {
-	err = s.enrol(ctx, "take its partitions", func(tx *sqliteTx) error {
+func (r *registry) Place(ctx context.Context, plan Plan) (now Plan, err error) {
+	err = r.enrol(ctx, "take its partitions", func(tx enrolment) error {
 		meta, err := readMeta(tx.query)
 		if err != nil {
 			return err
@@ -154,18 +163,19 @@ func (s *sqliteShard) Place(ctx context.Context, plan Plan) (now Plan, err error
 		if err != nil {
 			return err
 		}
-		if err := tx.writeMeta(map[string]string{metaPlan: string(stored)}); err != nil {
+		if err := writeMeta(tx, map[string]string{metaPlan: string(stored)}); err != nil {
 			return err
 		}
-		return tx.servePlanned(plan)
+		return servePlanned(tx, plan)
 	})
 	return now, err
 }
 
 // servePlanned makes the shard serve what the plan has for it, and raises the map's epoch.
-func (tx *sqliteTx) servePlanned(plan Plan) error {
+func servePlanned(tx enrolment, plan Plan) error {
 	var self chat.ShardNumber
-	if err := tx.row("SELECT number FROM shard WHERE id = 1", nil, &self); err != nil {
+	err := each(tx.query("SELECT number FROM shard WHERE id = 1"))(func(rows *sql.Rows) error { return rows.Scan(&self) })
+	if err != nil {
 		return err
 	}
 	var pids []any
@@ -180,7 +190,7 @@ func (tx *sqliteTx) servePlanned(plan Plan) error {
 		}
 		pids = pids[size:]
 	}
-	_, err := tx.exec("UPDATE shard SET map_epoch = map_epoch + 1 WHERE id = 1")
+	_, err = tx.exec("UPDATE shard SET map_epoch = map_epoch + 1 WHERE id = 1")
 	return err
 }
 
@@ -188,10 +198,15 @@ var partText = textsBySize(func(size int) string {
 	return "INSERT INTO part (pid, state) VALUES " + strings.Repeat(",(?, 0)", size)[1:]
 })
 
-func (s *sqliteShard) Partitions(ctx context.Context) (epoch int64, pids []int, err error) {
-	head, err := s.head(ctx)
+func (r *registry) Partitions(ctx context.Context) (epoch int64, pids []int, err error) {
+	query, done, err := r.onOne(ctx)
+	if err != nil {
+		return 0, nil, r.unusable(err)
+	}
+	defer done()
+	head, err := readHead(query)
 	if err == nil {
-		err = each(s.query(ctx, "SELECT pid FROM part WHERE state = 0 ORDER BY pid"))(func(rows *sql.Rows) error {
+		err = each(query("SELECT pid FROM part WHERE state = 0 ORDER BY pid"))(func(rows *sql.Rows) error {
 			var pid int
 			err := rows.Scan(&pid)
 			pids = append(pids, pid)
@@ -199,7 +214,7 @@ func (s *sqliteShard) Partitions(ctx context.Context) (epoch int64, pids []int, 
 		})
 	}
 	if err != nil {
-		return 0, nil, openProblem(s.name, s.file, err)
+		return 0, nil, r.unusable(err)
 	}
 	return head.MapEpoch, pids, nil
 }
