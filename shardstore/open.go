@@ -13,12 +13,20 @@ import (
 
 // Options are the settings of [Open] and [Init]. The zero value is good.
 type Options struct {
-	// Patience is how long a call waits for another process that holds a shard's file, if its context allows as much;
-	// then it is answered unavail. 0 means 5 s.
+	// Patience is how long a call waits for another process that holds a SQLite shard's file, if its context allows as
+	// much; then it is answered unavail. 0 means 5 s.
 	Patience time.Duration
 
 	// Readers bounds the reads under way per shard; more wait for their turn. 0 means 4.
 	Readers int
+
+	// Password is that of MySQL shards whose URL says nothing of one; else it is the content of PasswordFile, without
+	// white space at its end, which is read again for each connection.
+	Password     chat.Secret
+	PasswordFile string
+
+	// AllowNondurable takes MySQL servers that may lose what they have acknowledged when they are killed.
+	AllowNondurable bool
 }
 
 func (o Options) withDefaults() Options {
@@ -68,7 +76,7 @@ func openAll(ctx context.Context, specs []Spec, create bool, opt Options) (_ []*
 		}
 	}()
 	for i, spec := range specs {
-		shard, err := openSQLite(ctx, spec.Name, locations[i].file, create, opt)
+		shard, err := openShard(ctx, spec.Name, locations[i], create, opt)
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +96,13 @@ func openAll(ctx context.Context, specs []Spec, create bool, opt Options) (_ []*
 	return members, nil
 }
 
+func openShard(ctx context.Context, name string, at location, create bool, opt Options) (Shard, error) {
+	if at.file != "" {
+		return openSQLite(ctx, name, at.file, create, opt)
+	}
+	return openMySQL(ctx, name, at.mysql, opt)
+}
+
 // checkSpecs finds what can be seen to be wrong without opening anything.
 func checkSpecs(specs []Spec) ([]location, error) {
 	if len(specs) == 0 {
@@ -95,7 +110,7 @@ func checkSpecs(specs []Spec) ([]location, error) {
 	}
 	locations := make([]location, len(specs))
 	names := make(map[string]bool)
-	places := make(map[location]string)
+	places := make(map[string]string)
 	for i, spec := range specs {
 		at, err := spec.location()
 		if err != nil {
@@ -104,10 +119,10 @@ func checkSpecs(specs []Spec) ([]location, error) {
 		if names[spec.Name] {
 			return nil, problemf(ErrSpec, "two shards are called %s: give each a name of its own", spec.Name)
 		}
-		if other, ok := places[at]; ok {
+		if other, ok := places[at.place()]; ok {
 			return nil, problemf(ErrSpec, "shards %s and %s are the same database: give each one of its own", other, spec.Name)
 		}
-		names[spec.Name], places[at], locations[i] = true, spec.Name, at
+		names[spec.Name], places[at.place()], locations[i] = true, spec.Name, at
 	}
 	return locations, nil
 }

@@ -116,7 +116,7 @@ func testMaxDevices(t *testing.T, r *rig) {
 		c.Seen = now.Add(time.Duration(i) * time.Second)
 		if i == 7 {
 			c.Seen = now // what was seen a moment after it was opened
-			r.exec("UPDATE cursor SET seen_at = 1 WHERE device = ?", []byte(id))
+			r.exec("UPDATE `cursor` SET seen_at = 1 WHERE device = ?", []byte(id))
 		} else {
 			r.raise(c)
 			want = append(want, id)
@@ -146,7 +146,7 @@ func testOnlyRises(t *testing.T, r *rig) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	low.Seen = time.Time{}
-	r.exec("UPDATE cursor SET seen_at = 1")
+	r.exec("UPDATE `cursor` SET seen_at = 1")
 	r.raise(low)
 	if got := r.openCursor("bob", "phone"); time.Since(got.Seen).Abs() > time.Minute {
 		t.Errorf("a raise without a time was seen at %v, want now", got.Seen)

@@ -162,7 +162,7 @@ func testPrune(t *testing.T, r *rig) {
 func testForget(t *testing.T, r *rig) {
 	r.openCursor("bob", "old")
 	r.openCursor("bob", "new")
-	r.exec("UPDATE cursor SET seen_at = ? WHERE device = ?", time.Now().AddDate(0, 0, -40).UnixMilli(), []byte("old"))
+	r.exec("UPDATE `cursor` SET seen_at = ? WHERE device = ?", time.Now().AddDate(0, 0, -40).UnixMilli(), []byte("old"))
 	n, err := r.ForgetDevices(t.Context(), r.shard, time.Now().AddDate(0, 0, -30), 10)
 	if got := r.devices("bob"); err != nil || n != 1 || len(got) != 1 || got[0] != "new" {
 		t.Errorf("%d forgotten, %v; left %v", n, err, got)

@@ -129,7 +129,7 @@ func testListUsers(t *testing.T, r *rig) {
 // devices are the devices of a user that are remembered, sorted.
 func (r *rig) devices(user chat.UserID) []chat.DeviceID {
 	r.t.Helper()
-	rows, err := r.db.SQL.QueryContext(r.t.Context(), "SELECT device FROM cursor WHERE userid = ?", []byte(user))
+	rows, err := r.db.SQL.QueryContext(r.t.Context(), "SELECT device FROM `cursor` WHERE userid = ?", []byte(user))
 	if err != nil {
 		r.t.Fatal(err)
 	}

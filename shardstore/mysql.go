@@ -1,0 +1,117 @@
+package shardstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"multichat/internal/chat"
+)
+
+// mysqlShard keeps a shard in one database of a MySQL or MariaDB server, which any number of processes share.
+//
+// Whatever changes the sequencer's row travels as one packet, see mysqlWriter: the row's lock is never held while this
+// process thinks, is stopped or is cut off. Reads, and writes that need no lock but their own rows', go through a pool.
+type mysqlShard struct {
+	servers *mysqlServers
+	pool    *sql.DB
+	writer  *mysqlWriter
+	number  atomic.Int64 // the shard's number and 1, once it is known
+	registry
+}
+
+var _ Shard = (*mysqlShard)(nil)
+
+// Pools keep all their connections, and each for a few minutes, so that a server that was given up by its peers does
+// not keep clients for ever.
+const mysqlConnLifetime = 3 * time.Minute
+
+// openMySQL connects to the first of the hosts that can be written.
+func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (*mysqlShard, error) {
+	servers, err := newMySQLServers(name, at, opt)
+	if err != nil {
+		return nil, err
+	}
+	s := &mysqlShard{servers: servers, pool: sql.OpenDB(mysqlConnector{servers, mysqlReads}),
+		writer: newMySQLWriter(servers)}
+	s.pool.SetMaxOpenConns(opt.Readers)
+	s.pool.SetMaxIdleConns(opt.Readers)
+	s.pool.SetConnMaxLifetime(mysqlConnLifetime)
+	s.registry = registry{
+		reads: &reads{
+			query:    s.pool.QueryContext,
+			onOne:    s.onOne,
+			unread:   func(err error) error { return s.notStored("be read", err) },
+			unusable: func(err error) error { return s.openProblem(err) },
+		},
+		name: name, schema: s.schemaVersion, enrol: s.enrolOne,
+	}
+	if err := s.pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(s.openProblem(err), s.Close())
+	}
+	return s, nil
+}
+
+// Close waits for the write under way.
+func (s *mysqlShard) Close() error {
+	err := s.writer.close()
+	if err != nil {
+		err = fmt.Errorf("closing shard %s: %w", s.name, err)
+	}
+	return errors.Join(s.pool.Close(), err)
+}
+
+// onOne gives queries of one connection. At READ COMMITTED each sees all that was committed before it.
+func (s *mysqlShard) onOne(ctx context.Context) (querier, func(), error) {
+	conn, err := s.pool.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	query := func(text string, args ...any) (*sql.Rows, error) { return conn.QueryContext(ctx, text, args...) }
+	return query, func() { conn.Close() }, nil
+}
+
+// exec runs one statement that is a transaction of its own.
+func (s *mysqlShard) exec(ctx context.Context, text string, args ...any) (rows int64, err error) {
+	result, err := s.pool.ExecContext(ctx, text, args...)
+	if err != nil {
+		s.servers.blame(err)
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// execThroughDeadlocks is exec again for as long as a deadlock ends it, a few times.
+func (s *mysqlShard) execThroughDeadlocks(ctx context.Context, text string, args []any) (rows int64, err error) {
+	for try := 1; ; try++ {
+		rows, err = s.exec(ctx, text, args...)
+		if !isDeadlock(err) || try == deadlockTries || ctx.Err() != nil {
+			return rows, err
+		}
+		pauseAfterDeadlock(ctx, try)
+	}
+}
+
+// ownNumber is the shard's number, which never changes once it has joined.
+func (s *mysqlShard) ownNumber(ctx context.Context) (chat.ShardNumber, error) {
+	if known := s.number.Load(); known > 0 {
+		return chat.ShardNumber(known - 1), nil
+	}
+	found := false
+	var number chat.ShardNumber
+	err := each(s.query(ctx, "SELECT number FROM shard WHERE id = 1"))(func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(&number)
+	})
+	if err == nil && !found {
+		err = notInitialised(&member{name: s.name})
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.number.Store(int64(number) + 1)
+	return number, nil
+}

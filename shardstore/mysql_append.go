@@ -1,0 +1,114 @@
+package shardstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"multichat/internal/chat"
+)
+
+// appendTries bounds how often a batch is sent. Each time but the first some of its messages have found their answer,
+// or a message that was in its way is gone; more than two takes a user or a message that comes and goes.
+const appendTries = 4
+
+// Append sends the batch as one packet and looks into what is stored only if that fails: ids that are there already and
+// recipients that are not are rare.
+func (s *mysqlShard) Append(ctx context.Context, fence Fence, batch []chat.Submission) ([]chat.Stored, error) {
+	const doing = "store messages"
+	number, err := s.ownNumber(ctx)
+	if err != nil {
+		return nil, s.notStored(doing, err)
+	}
+	out := make([]chat.Stored, len(batch))
+	for range appendTries {
+		fresh := unsettled(out)
+		if len(fresh) == 0 {
+			return out, nil
+		}
+		counter, err := s.write(ctx, doing, appendPacket(fence, number, batch, fresh))
+		if err == nil {
+			first := counter - int64(len(fresh)) + 1
+			for i, at := range fresh {
+				out[at].Seq = chat.SeqAt(first+int64(i), number)
+			}
+			return out, nil
+		}
+		switch {
+		case errors.Is(err, errSeqTaken):
+			return nil, s.notStored(doing, err)
+		case errors.Is(err, errGuard), errors.Is(err, errDuplicate):
+			if err := s.settle(ctx, fence, batch, out); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+	return nil, s.notStored(doing, errors.New("what is stored changes faster than it can be looked at"))
+}
+
+func unsettled(out []chat.Stored) []int {
+	fresh := make([]int, 0, len(out))
+	for i := range out {
+		if !settled(out[i]) {
+			fresh = append(fresh, i)
+		}
+	}
+	return fresh
+}
+
+// settle finds out why a batch was not written, and answers the messages that will not be.
+func (s *mysqlShard) settle(ctx context.Context, fence Fence, batch []chat.Submission, out []chat.Stored) error {
+	query, done, err := s.onOne(ctx)
+	if err != nil {
+		return s.unread(err)
+	}
+	defer done()
+	if err := checkFence(query, fence); err != nil {
+		return s.unread(err)
+	}
+	if err := findStored(query, batch, out); err != nil {
+		return s.unread(err)
+	}
+	return s.unread(refuseStrangers(query, batch, out))
+}
+
+func checkFence(query querier, fence Fence) error {
+	head, err := readHead(query)
+	if err == nil && head.MapEpoch != fence.Epoch {
+		err = ErrFenced
+	}
+	return err
+}
+
+// appendPacket stores those of the batch that are named, if all their recipients exist.
+func appendPacket(fence Fence, number chat.ShardNumber, batch []chat.Submission, fresh []int) *packet {
+	recipients := make(map[chat.Mailbox]bool)
+	var asked []any
+	for _, i := range fresh {
+		if to := batch[i].To; to != chat.Everyone && !recipients[to] {
+			recipients[to] = true
+			asked = append(asked, blob(to))
+		}
+	}
+	n := len(fresh)
+	p := newPacket(fence, n, 0, asked, fmt.Sprintf("@found = %d", len(asked)))
+	p.args = append(make([]any, 0, len(p.args)+7*n), p.args...)
+	p.text.Grow(96 * n)
+	p.add("; INSERT INTO inbox (seq, pid, userid, msg_id, from_user, from_name, sent_ms, body) VALUES ")
+	for i, at := range fresh {
+		m := &batch[at]
+		if i > 0 {
+			p.add(",")
+		}
+		text := m.Text
+		if text == nil {
+			text = []byte{} // nil would be NULL
+		}
+		fmt.Fprintf(&p.text, "((LAST_INSERT_ID() - %d) * %d + %d, ?,?,?,?,?,?,?)", n-1-i, chat.MaxShards, number)
+		p.args = append(p.args, int64(fence.Partition(m.To)), blob(m.To), blob(m.ID), blob(m.From), blob(m.FromName),
+			m.Sent.UnixMilli(), text)
+	}
+	return p
+}

@@ -1,0 +1,43 @@
+package shardstore
+
+import (
+	"context"
+	"errors"
+
+	"multichat/internal/chat"
+)
+
+// AddUser starts the user's own mailbox at the seq that the change takes: a namesake's mail lies below it.
+func (s *mysqlShard) AddUser(ctx context.Context, fence Fence, u chat.User) error {
+	return s.changeUser(ctx, "add a user", fence, u.ID, "@found = 0", ErrUserExists,
+		"INSERT INTO users (userid, pid, username, password, inbox_from, bcast_from) "+
+			"SELECT ?, ?, ?, ?, counter * ? + number, ? FROM shard WHERE id = 1",
+		blob(u.ID), int64(fence.Partition(u.ID.Mailbox())), blob(u.Name), blob(u.Hash), int64(chat.MaxShards),
+		int64(u.BroadcastFrom))
+}
+
+func (s *mysqlShard) SetPassword(ctx context.Context, fence Fence, id chat.UserID, hash string) error {
+	return s.changeUser(ctx, "change a password", fence, id, "@found = 1", ErrNoUser,
+		"UPDATE users SET password = ? WHERE userid = ?", blob(hash), blob(id))
+}
+
+func (s *mysqlShard) RemoveUser(ctx context.Context, fence Fence, id chat.UserID) error {
+	return s.changeUser(ctx, "remove a user", fence, id, "@found = 1", ErrNoUser,
+		"DELETE FROM `cursor` WHERE userid = ?; DELETE FROM users WHERE userid = ?", blob(id), blob(id))
+}
+
+// changeUser runs a change under a condition on whether the user exists. refusal is the error if it does not hold.
+func (s *mysqlShard) changeUser(
+	ctx context.Context, doing string, fence Fence, id chat.UserID, condition string, refusal error, text string, args ...any,
+) error {
+	p := newPacket(fence, 1, 1, []any{blob(id)}, condition)
+	p.add("; "+text, args...)
+	_, err := s.write(ctx, doing, p)
+	if !errors.Is(err, errGuard) {
+		return err
+	}
+	if err := checkFence(s.within(ctx), fence); err != nil {
+		return s.unread(err)
+	}
+	return refusal
+}

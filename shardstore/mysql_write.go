@@ -1,0 +1,168 @@
+package shardstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlWriter is this process's one connection that changes the shard's sequencer. Writes take turns on it.
+type mysqlWriter struct {
+	db   *sql.DB
+	turn chan struct{} // one slot; whoever has filled it may write
+}
+
+const (
+	// mysqlMaxPacket bounds what is sent at once. Servers that take less are refused.
+	mysqlMaxPacket = 4 << 20
+
+	// writerIdle is below the server's own patience with a writer.
+	writerIdle = time.Second
+
+	// deadlockTries is how often a write is tried that a deadlock ended. Another of those who met in it went on.
+	deadlockTries = 5
+)
+
+func newMySQLWriter(servers *mysqlServers) *mysqlWriter {
+	db := sql.OpenDB(mysqlConnector{servers, mysqlWrites})
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
+	db.SetConnMaxIdleTime(writerIdle)
+	db.SetConnMaxLifetime(mysqlConnLifetime)
+	return &mysqlWriter{db: db, turn: make(chan struct{}, 1)}
+}
+
+func (w *mysqlWriter) close() error {
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+		return w.db.Close()
+	case <-time.After(closeTime):
+	}
+	return errors.Join(w.db.Close(), fmt.Errorf("a write has not ended within %v; see whether its server hangs", closeTime))
+}
+
+// packet is a transaction that travels as a whole. It takes seqs from the sequencer, under the fence, and goes on only if
+// its condition holds:
+//
+//	BEGIN;
+//	DO LAST_INSERT_ID(0);
+//	UPDATE shard SET counter = LAST_INSERT_ID(counter + …) …;   no row if the epoch is another
+//	SELECT COUNT(*) INTO @found FROM users WHERE userid IN (…);
+//	UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND …, number, NULL) …;   error 1048 if not
+//	…;
+//	COMMIT
+//
+// From the first UPDATE to the COMMIT the sequencer's row is locked, so that what is found still holds when the rest
+// is written, and seqs become visible in their order.
+type packet struct {
+	text strings.Builder
+	args []any // as the driver takes them: int64 and []byte
+}
+
+// newPacket begins a transaction that takes n seqs. users is 1 for a change of users, else 0. condition is over @found,
+// how many of some users there are; asked with none, @found is 0.
+func newPacket(fence Fence, n, users int, asked []any, condition string) *packet {
+	p := new(packet)
+	p.add("BEGIN; DO LAST_INSERT_ID(0); UPDATE shard SET counter = LAST_INSERT_ID(counter + ?), user_rev = user_rev + ? "+
+		"WHERE id = 1 AND map_epoch = ?", int64(n), int64(users), fence.Epoch)
+	if len(asked) > 0 {
+		p.add("; SELECT COUNT(*) INTO @found FROM users WHERE userid IN ("+marks(len(asked))+")", asked...)
+	} else {
+		p.add("; SET @found = 0")
+	}
+	p.add("; UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND " + condition + ", number, NULL) WHERE id = 1")
+	return p
+}
+
+func (p *packet) add(text string, args ...any) {
+	p.text.WriteString(text)
+	p.args = append(p.args, args...)
+}
+
+// values numbers arguments as the driver wants them.
+func values(args []any) []driver.NamedValue {
+	named := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
+	}
+	return named
+}
+
+// What the server says to a packet, beside what notStored and perhapsStored tell. Nothing was written.
+var (
+	errGuard     = errors.New("the fence or the condition of a write did not hold")
+	errDuplicate = errors.New("a key is there already")
+	errSeqTaken  = errors.New("the shard's counter is behind its newest message")
+)
+
+// write sends a packet, and returns the counter after the seqs that it took. errGuard, errDuplicate and errSeqTaken are
+// returned bare.
+func (s *mysqlShard) write(ctx context.Context, doing string, p *packet) (counter int64, err error) {
+	select {
+	case s.writer.turn <- struct{}{}:
+		defer func() { <-s.writer.turn }()
+	case <-ctx.Done():
+		return 0, s.notStored(doing, ctx.Err())
+	}
+	text, args := p.text.String()+"; COMMIT", values(p.args)
+	for try := 1; ; try++ {
+		conn, err := s.writer.db.Conn(ctx)
+		if err != nil {
+			return 0, s.notStored(doing, err)
+		}
+		counter, err = send(ctx, conn, text, args)
+		conn.Close()
+		switch {
+		case err == nil:
+			return counter, nil
+		case isDeadlock(err) && try < deadlockTries && ctx.Err() == nil:
+			pauseAfterDeadlock(ctx, try)
+			continue
+		}
+		s.servers.blame(err)
+		if known := verdict(err); known != nil {
+			return 0, known
+		}
+		if beforeCommit(err) {
+			return 0, s.notStored(doing, err)
+		}
+		return 0, s.perhapsStored(doing, err)
+	}
+}
+
+// send gives a transaction to a connection. Whatever error comes, the transaction is over when send returns: rolled back,
+// or its connection closed.
+func send(ctx context.Context, conn *sql.Conn, text string, args []driver.NamedValue) (counter int64, err error) {
+	raw := conn.Raw(func(dc any) error {
+		var result driver.Result
+		if result, err = dc.(driver.ExecerContext).ExecContext(ctx, text, args); err == nil {
+			// BEGIN and DO come before the statement that told the counter.
+			counter = result.(mysql.Result).AllLastInsertIds()[2]
+			return nil
+		}
+		if _, rollback := dc.(driver.ExecerContext).ExecContext(ctx, "ROLLBACK", nil); rollback != nil || isReadOnly(err) {
+			return driver.ErrBadConn // drops the connection
+		}
+		return nil
+	})
+	if err == nil {
+		err = raw
+	}
+	return counter, err
+}
+
+// pauseAfterDeadlock lets those who met go on at different times.
+func pauseAfterDeadlock(ctx context.Context, try int) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(try) * (time.Millisecond + rand.N(5*time.Millisecond))):
+	}
+}
