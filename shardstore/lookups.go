@@ -3,6 +3,7 @@ package shardstore
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,22 @@ func refuseStrangers(query querier, batch []chat.Submission, out []chat.Stored) 
 var knownText = textsBySize(func(size int) string {
 	return "SELECT userid FROM users WHERE userid IN (" + marks(size) + ")"
 })
+
+// errBehind is a shard whose counter would give seqs below messages that are there: readers have passed them already, and
+// would never see what is written there.
+var errBehind = errors.New("the shard's counter is behind its newest message")
+
+// checkCounter returns errBehind if there are messages above the head.
+func checkCounter(query querier, head chat.Head) error {
+	return each(query("SELECT COALESCE(MAX(seq), 0) FROM inbox"))(func(rows *sql.Rows) error {
+		var newest chat.Seq
+		err := rows.Scan(&newest)
+		if err == nil && newest > head.Newest {
+			err = errBehind
+		}
+		return err
+	})
+}
 
 // settled tells whether a submission has its answer.
 func settled(s chat.Stored) bool { return s.Existed || s.Err != nil }

@@ -45,7 +45,12 @@ func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (
 			query:    s.pool.QueryContext,
 			onOne:    s.onOne,
 			unread:   func(err error) error { return s.notStored("be read", err) },
-			unusable: func(err error) error { return s.openProblem(err) },
+			unusable: func(err error) error {
+				if err == nil {
+					return nil
+				}
+				return s.openProblem(err)
+			},
 		},
 		name: name, schema: s.schemaVersion, enrol: s.enrolOne,
 	}
@@ -107,7 +112,7 @@ func (s *mysqlShard) ownNumber(ctx context.Context) (chat.ShardNumber, error) {
 		return rows.Scan(&number)
 	})
 	if err == nil && !found {
-		err = notInitialised(&member{name: s.name})
+		err = notInitialised(s.name)
 	}
 	if err != nil {
 		return 0, err

@@ -34,14 +34,10 @@ func (s *mysqlShard) Append(ctx context.Context, fence Fence, batch []chat.Submi
 			}
 			return out, nil
 		}
-		switch {
-		case errors.Is(err, errSeqTaken):
-			return nil, s.notStored(doing, err)
-		case errors.Is(err, errGuard), errors.Is(err, errDuplicate):
-			if err := s.settle(ctx, fence, batch, out); err != nil {
-				return nil, err
-			}
-		default:
+		if !errors.Is(err, errGuard) && !errors.Is(err, errDuplicate) {
+			return nil, err
+		}
+		if err := s.settle(ctx, fence, batch, out); err != nil {
 			return nil, err
 		}
 	}
@@ -74,12 +70,16 @@ func (s *mysqlShard) settle(ctx context.Context, fence Fence, batch []chat.Submi
 	return s.unread(refuseStrangers(query, batch, out))
 }
 
+// checkFence tells what of the conditions that all writes have in common does not hold.
 func checkFence(query querier, fence Fence) error {
 	head, err := readHead(query)
-	if err == nil && head.MapEpoch != fence.Epoch {
-		err = ErrFenced
+	switch {
+	case err != nil:
+		return err
+	case head.MapEpoch != fence.Epoch:
+		return ErrFenced
 	}
-	return err
+	return checkCounter(query, head)
 }
 
 // appendPacket stores those of the batch that are named, if all their recipients exist.

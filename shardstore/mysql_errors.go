@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -56,14 +55,10 @@ func isReadOnly(err error) bool {
 
 // verdict is the error of a packet that its writer decides by; nil for any other.
 func verdict(err error) error {
-	switch e, _ := errors.AsType[*mysql.MySQLError](err); {
-	case e == nil:
-		return nil
-	case e.Number == mysqlNullValue:
+	switch mysqlCode(err) {
+	case mysqlNullValue:
 		return errGuard
-	case e.Number == mysqlDuplicate && strings.Contains(e.Message, "PRIMARY'") && strings.Contains(e.Message, "for key"):
-		return errSeqTaken
-	case e.Number == mysqlDuplicate:
+	case mysqlDuplicate:
 		return errDuplicate
 	}
 	return nil
@@ -140,9 +135,8 @@ func diagnoseMySQL(err error) diagnosis {
 	switch {
 	case isReadOnly(err):
 		return diagnosis{"cannot be written", "it is read-only; name the host that is written in the URL, too"}
-	case errors.Is(err, errSeqTaken):
-		return diagnosis{"is damaged", "its counter is behind its newest message, as after a backup was restored; " +
-			"run `multichat shard lift`"}
+	case errors.Is(err, errBehind):
+		return behind
 	case errors.Is(err, context.Canceled):
 		return diagnosis{"was not waited for", "it was called off"}
 	case noAnswer(err):

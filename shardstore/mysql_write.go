@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"multichat/internal/chat"
 )
 
 // mysqlWriter is this process's one connection that changes the shard's sequencer. Writes take turns on it.
@@ -50,12 +52,12 @@ func (w *mysqlWriter) close() error {
 }
 
 // packet is a transaction that travels as a whole. It takes seqs from the sequencer, under the fence, and goes on only if
-// its condition holds:
+// its condition holds, and no message is above the seqs that it has taken:
 //
 //	BEGIN;
 //	DO LAST_INSERT_ID(0);
 //	UPDATE shard SET counter = LAST_INSERT_ID(counter + …) …;   no row if the epoch is another
-//	SELECT COUNT(*) INTO @found FROM users WHERE userid IN (…);
+//	SELECT COUNT(*), (SELECT MAX(seq) FROM inbox) INTO @found, @newest FROM users WHERE userid IN (…);
 //	UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND …, number, NULL) …;   error 1048 if not
 //	…;
 //	COMMIT
@@ -74,11 +76,13 @@ func newPacket(fence Fence, n, users int, asked []any, condition string) *packet
 	p.add("BEGIN; DO LAST_INSERT_ID(0); UPDATE shard SET counter = LAST_INSERT_ID(counter + ?), user_rev = user_rev + ? "+
 		"WHERE id = 1 AND map_epoch = ?", int64(n), int64(users), fence.Epoch)
 	if len(asked) > 0 {
-		p.add("; SELECT COUNT(*) INTO @found FROM users WHERE userid IN ("+marks(len(asked))+")", asked...)
+		p.add("; SELECT COUNT(*), (SELECT MAX(seq) FROM inbox) INTO @found, @newest FROM users WHERE userid IN ("+
+			marks(len(asked))+")", asked...)
 	} else {
-		p.add("; SET @found = 0")
+		p.add("; SELECT 0, MAX(seq) INTO @found, @newest FROM inbox")
 	}
-	p.add("; UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND " + condition + ", number, NULL) WHERE id = 1")
+	p.add("; UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND "+condition+" AND "+
+		"COALESCE(@newest, 0) < (LAST_INSERT_ID() - ?) * ?, number, NULL) WHERE id = 1", int64(n-1), int64(chat.MaxShards))
 	return p
 }
 
@@ -100,11 +104,9 @@ func values(args []any) []driver.NamedValue {
 var (
 	errGuard     = errors.New("the fence or the condition of a write did not hold")
 	errDuplicate = errors.New("a key is there already")
-	errSeqTaken  = errors.New("the shard's counter is behind its newest message")
 )
 
-// write sends a packet, and returns the counter after the seqs that it took. errGuard, errDuplicate and errSeqTaken are
-// returned bare.
+// write sends a packet, and returns the counter after the seqs that it took. errGuard and errDuplicate are returned bare.
 func (s *mysqlShard) write(ctx context.Context, doing string, p *packet) (counter int64, err error) {
 	select {
 	case s.writer.turn <- struct{}{}:

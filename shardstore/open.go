@@ -86,7 +86,7 @@ func openAll(ctx context.Context, specs []Spec, create bool, opt Options) (_ []*
 			return nil, err
 		}
 		if !create && !m.id.Joined() {
-			return nil, notInitialised(m)
+			return nil, notInitialised(m.name)
 		}
 		if err := shard.Migrate(ctx); err != nil {
 			return nil, err
@@ -176,9 +176,9 @@ func checkKinship(members []*member) error {
 	return nil
 }
 
-func notInitialised(m *member) error {
+func notInitialised(shard string) error {
 	return problemf(ErrNotInitialised,
-		"shard %s is not initialised: run `multichat shard init` with all shards of the cluster", m.name)
+		"shard %s is not initialised: run `multichat shard init` with all shards of the cluster", shard)
 }
 
 func closeAll(members []*member) error {

@@ -28,6 +28,16 @@ var (
 	ErrMap = errors.New("the partitions are not served by exactly one shard each")
 )
 
+// diagnosis is what an error of a database means.
+type diagnosis struct {
+	seen   string // to anybody: what the shard looks like from outside
+	remedy string // to the one who runs the shard: what is wrong and what to do
+}
+
+// behind is the diagnosis of errBehind.
+var behind = diagnosis{"is damaged", "its counter is behind its newest message, as after a backup was restored; " +
+	"run `multichat shard lift`"}
+
 // problem is an error that reads as its sentence alone and is of a kind.
 type problem struct {
 	kind     error

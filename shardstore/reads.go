@@ -18,7 +18,7 @@ type reads struct {
 	onOne func(ctx context.Context) (query querier, done func(), err error)
 
 	unread   func(error) error // what a read of messages, users or cursors that failed is answered with; nil for nil
-	unusable func(error) error // the same for the registry: see openProblem
+	unusable func(error) error // the same for the registry and for care: see openProblem
 }
 
 // querier is a query of a transaction or of a reader.

@@ -18,7 +18,15 @@ type Shard interface {
 	Messages
 	Users
 	Cursors
+	Care
 	Close() error
+}
+
+// Care is what those who run a shard look at and mend: see [Inspect] and [Lift]. Its errors are those of [Registry].
+type Care interface {
+	machine(ctx context.Context) (machine, error)
+	behind(ctx context.Context) (bool, error)
+	lift(ctx context.Context) error
 }
 
 // ErrFenced says that the map has changed since the caller read it. Nothing was written.

@@ -54,7 +54,12 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 			query:    s.prepared,
 			onOne:    s.onAny,
 			unread:   func(err error) error { return s.notStored("be read", err) },
-			unusable: func(err error) error { return openProblem(name, file, err) },
+			unusable: func(err error) error {
+				if err == nil {
+					return nil
+				}
+				return openProblem(name, file, err)
+			},
 		},
 		name: name, schema: s.schemaVersion, enrol: s.enrolOne,
 	}

@@ -42,12 +42,6 @@ func openProblem(name, file string, err error) error {
 	return problemf(ErrUnreachable, "shard %s: %s cannot be used: %s: %w", name, file, diagnose(err).remedy, err)
 }
 
-// diagnosis is what an error of SQLite means.
-type diagnosis struct {
-	seen   string // to anybody: what the shard looks like from outside
-	remedy string // to the one who runs the shard: what is wrong and what to do
-}
-
 func diagnose(err error) diagnosis {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -73,11 +67,9 @@ func diagnose(err error) diagnosis {
 		return diagnosis{"cannot be used", "the disk fails; look into the system's log"}
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return diagnosis{"is damaged", "the file is damaged; restore it from a backup"}
-	case sqlite3.SQLITE_CONSTRAINT:
-		if isSeqTaken(err) {
-			return diagnosis{"is damaged",
-				"its counter is behind its newest message, as after a backup that was restored in part; restore a newer backup"}
-		}
+	}
+	if errors.Is(err, errBehind) {
+		return behind
 	}
 	return diagnosis{"cannot be used", "the database refused it"}
 }
@@ -85,12 +77,6 @@ func diagnose(err error) diagnosis {
 func isBusy(err error) bool {
 	code := sqliteCode(err)
 	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
-}
-
-// isSeqTaken tells a seq given twice from an id used twice.
-func isSeqTaken(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_ROWID)
 }
 
 // sqliteCode is the primary result code in err, 0 if there is none.

@@ -107,7 +107,7 @@ func TestErrorsBeforeCommitAreUnavail(t *testing.T) {
 	for name, c := range map[string]struct{ change, undo, seen, logged string }{
 		"disk full":      {"PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000", "is full", "the disk is full"},
 		"read only":      {"PRAGMA query_only = 1", "PRAGMA query_only = 0", "cannot be written", "the file may not be written"},
-		"counter behind": {"UPDATE shard SET counter = 0", "UPDATE shard SET counter = 1", "is damaged", "restore a newer backup"},
+		"counter behind": {"UPDATE shard SET counter = 0", "UPDATE shard SET counter = 1", "is damaged", "run `multichat shard lift`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, fence := newSQLite(t, Options{})
