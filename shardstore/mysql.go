@@ -42,9 +42,9 @@ func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (
 	s.pool.SetConnMaxLifetime(mysqlConnLifetime)
 	s.registry = registry{
 		reads: &reads{
-			query:    s.pool.QueryContext,
-			onOne:    s.onOne,
-			unread:   func(err error) error { return s.notStored("be read", err) },
+			query:  s.pool.QueryContext,
+			onOne:  s.onOne,
+			unread: func(err error) error { return s.notStored("be read", err) },
 			unusable: func(err error) error {
 				if err == nil {
 					return nil

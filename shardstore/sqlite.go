@@ -51,9 +51,9 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 	s := &sqliteShard{file: file, readers: readers, writer: newSQLiteWriter(writes, opt.Patience)}
 	s.registry = registry{
 		reads: &reads{
-			query:    s.prepared,
-			onOne:    s.onAny,
-			unread:   func(err error) error { return s.notStored("be read", err) },
+			query:  s.prepared,
+			onOne:  s.onAny,
+			unread: func(err error) error { return s.notStored("be read", err) },
 			unusable: func(err error) error {
 				if err == nil {
 					return nil
