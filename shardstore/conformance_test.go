@@ -5,10 +5,19 @@ import (
 	"path/filepath"
 	"testing"
 
+	"multichat/internal/mysqltest"
 	"multichat/shardstore/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) { storetest.Main(m, mysqltest.Stop) }
+
+func TestMySQL(t *testing.T) {
+	server := mysqltest.Shared(t)
+	storetest.Run(t, func(t *testing.T) storetest.Database {
+		url, db := server.Database(t)
+		return storetest.Database{URL: url, SQL: db}
+	})
+}
 
 func TestSQLite(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Database {

@@ -37,8 +37,8 @@ func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (
 	}
 	s := &mysqlShard{servers: servers, pool: sql.OpenDB(mysqlConnector{servers, mysqlReads}),
 		writer: newMySQLWriter(servers)}
-	s.pool.SetMaxOpenConns(opt.Readers)
-	s.pool.SetMaxIdleConns(opt.Readers)
+	s.pool.SetMaxOpenConns(max(2, opt.Readers)) // Migrate keeps one for its lock
+	s.pool.SetMaxIdleConns(max(2, opt.Readers))
 	s.pool.SetConnMaxLifetime(mysqlConnLifetime)
 	s.registry = registry{
 		reads: &reads{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 
 	"github.com/pressly/goose/v3"
@@ -16,8 +17,18 @@ func (s *mysqlShard) Migrate(ctx context.Context) error {
 	if err != nil || version >= schemaVersion {
 		return err
 	}
-	return s.migrate(ctx, goose.DialectMySQL, "migrations/mysql", s.pool,
-		goose.WithSessionLocker(mysqlSchemaLock{s.servers.database}))
+	// The lock is held around all that goose does. A locker given to goose is not: goose first looks whether anything is
+	// to be done, and fails when it sees its table as another process has just made it, still empty.
+	conn, err := s.pool.Conn(ctx)
+	if err != nil {
+		return s.openProblem(err)
+	}
+	defer conn.Close()
+	if err := s.lockSchema(ctx, conn); err != nil {
+		return s.openProblem(err)
+	}
+	defer s.unlockSchema(ctx, conn)
+	return s.migrate(ctx, goose.DialectMySQL, "migrations/mysql", s.pool)
 }
 
 // schemaVersion is [registry.readSchema] of this database.
@@ -27,19 +38,17 @@ func (s *mysqlShard) schemaVersion(ctx context.Context) (version int, err error)
 		"database "+s.servers.database+" is that of another program: give one of its own")
 }
 
-// mysqlSchemaLock lets one process at a time change the schema of a database, by a lock that the server gives a name.
-type mysqlSchemaLock struct{ database string }
-
-// name is one for each database: the names are the whole server's, and have 64 bytes at most.
-func (l mysqlSchemaLock) name() string {
-	return fmt.Sprintf("multichat schema %x", sha256.Sum256([]byte(l.database)))[:64]
+// schemaLock is the name of the lock that lets one process at a time change the schema. It is one for each database: the
+// names are the whole server's, and have 64 bytes at most.
+func (s *mysqlShard) schemaLock() string {
+	return fmt.Sprintf("multichat schema %x", sha256.Sum256([]byte(s.servers.database)))[:64]
 }
 
-// SessionLock waits for the lock until ctx ends, in steps that a connection's own timeout allows.
-func (l mysqlSchemaLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+// lockSchema waits for the lock until ctx ends, in steps that a connection's own timeout allows.
+func (s *mysqlShard) lockSchema(ctx context.Context, conn *sql.Conn) error {
 	for {
 		var got sql.NullInt64
-		if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 1)", l.name()).Scan(&got); err != nil {
+		if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 1)", s.schemaLock()).Scan(&got); err != nil {
 			return fmt.Errorf("wait for others who change the schema: %w", err)
 		}
 		if got.Int64 == 1 {
@@ -48,10 +57,11 @@ func (l mysqlSchemaLock) SessionLock(ctx context.Context, conn *sql.Conn) error 
 	}
 }
 
-// SessionUnlock gives the lock back; so does the end of the connection.
-func (l mysqlSchemaLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "DO RELEASE_LOCK(?)", l.name())
-	return err
+// unlockSchema gives the lock back. If that fails, the end of the connection does.
+func (s *mysqlShard) unlockSchema(ctx context.Context, conn *sql.Conn) {
+	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", s.schemaLock()); err != nil {
+		conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
 }
 
 // mysqlTx is a transaction of several packets, for what is done once: setting a shard up.

@@ -21,8 +21,9 @@ import (
 // childEnv holds the task of a process that the suite has started.
 const childEnv = "MULTICHAT_STORETEST_CHILD"
 
-// Main is the TestMain of a package that calls [Run]. It also fails if a test leaks a goroutine.
-func Main(m *testing.M) {
+// Main is the TestMain of a package that calls [Run]. It also fails if a test leaks a goroutine. end is called after all
+// tests; nil is allowed.
+func Main(m *testing.M, end func()) {
 	if text, ok := os.LookupEnv(childEnv); ok {
 		if err := runTask(text, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -30,11 +31,16 @@ func Main(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if end != nil {
+			end()
+		}
+		os.Exit(code)
+	}))
 }
 
-// task is what a child process does: initialise the shard and, if it has writers, write.
-type task struct {
+// Task is what a child process does: initialise the shard and, if it has writers, write.
+type Task struct {
 	URL     string
 	Init    bool
 	Writers int    // goroutines, each sending to bob one message after another
@@ -46,7 +52,7 @@ type task struct {
 // runTask does a task in a child. When it is ready it prints a line, and goes on when it reads one; then it prints a line
 // for every message that is known to be stored: its seq, its id, and whether it existed.
 func runTask(text string, out io.Writer) error {
-	var todo task
+	var todo Task
 	if err := json.Unmarshal([]byte(text), &todo); err != nil {
 		return err
 	}
@@ -87,7 +93,7 @@ func runTask(text string, out io.Writer) error {
 }
 
 // writeMessages is one writer. Its batches hold 1 to 3 messages.
-func writeMessages(ctx context.Context, store *shardstore.Store, todo task, w int, report func(line string)) error {
+func writeMessages(ctx context.Context, store *shardstore.Store, todo Task, w int, report func(line string)) error {
 	shard := store.Shards()[0]
 	for n := 0; todo.Each == 0 || n < todo.Each; {
 		size := 1 + (w+n)%3
@@ -117,8 +123,8 @@ func writeMessages(ctx context.Context, store *shardstore.Store, todo task, w in
 	return nil
 }
 
-// child is a process at its task.
-type child struct {
+// Child is a process at its task.
+type Child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -133,14 +139,14 @@ type ack struct {
 	Existed bool
 }
 
-// start starts a child and waits until it is ready to begin.
-func start(t *testing.T, todo task) *child {
+// Start starts a child and waits until it is ready to begin. It is killed at the test's end.
+func Start(t *testing.T, todo Task) *Child {
 	t.Helper()
 	text, err := json.Marshal(todo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	c := &Child{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0])}
 	c.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	c.cmd.Stderr = &c.err
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
@@ -160,11 +166,14 @@ func start(t *testing.T, todo task) *child {
 	return c
 }
 
-// begin lets a child that is ready begin.
-func (c *child) begin() { fmt.Fprintln(c.in) }
+// Begin lets a child that is ready begin.
+func (c *Child) Begin() { fmt.Fprintln(c.in) }
+
+// Process is the child's process.
+func (c *Child) Process() *os.Process { return c.cmd.Process }
 
 // next is the next message that the child reports, false at its end.
-func (c *child) next() (ack, bool) {
+func (c *Child) next() (ack, bool) {
 	var a ack
 	if !c.lines.Scan() {
 		return a, false
@@ -177,7 +186,7 @@ func (c *child) next() (ack, bool) {
 }
 
 // finish reads to the child's end, and returns what it reported meanwhile.
-func (c *child) finish() []ack {
+func (c *Child) finish() []ack {
 	var acks []ack
 	for {
 		a, ok := c.next()

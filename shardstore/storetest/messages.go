@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"multichat/internal/chat"
+	"multichat/shardstore"
 )
 
 var messageTests = map[string]func(*testing.T, *rig){
@@ -251,6 +252,11 @@ func testCounterBehind(t *testing.T, r *rig) {
 	if got := texts(r.stored()); got != "1 2 " {
 		t.Errorf("stored: %s", got)
 	}
-	r.exec("UPDATE shard SET counter = counter + 1")
-	r.send("bob", "3")
+	before := r.head().Newest
+	if err := shardstore.Lift(t.Context(), specs(r.db.URL), shardstore.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if seq := r.send("bob", "3")[0]; seq <= before+chat.MaxShards<<30 {
+		t.Errorf("after the lift of %v the next seq is %v; want one that was never given", before, seq)
+	}
 }

@@ -46,14 +46,14 @@ func (f *follower) step(ctx context.Context, store *shardstore.Store, shard chat
 
 func testManyWriters(t *testing.T, r *rig) {
 	const processes, writers, each = 4, 16, 6
-	var children []*child
+	var children []*Child
 	for p := range processes {
-		children = append(children, start(t, task{URL: r.db.URL, Writers: writers, Each: each, Prefix: fmt.Sprint("p", p)}))
+		children = append(children, Start(t, Task{URL: r.db.URL, Writers: writers, Each: each, Prefix: fmt.Sprint("p", p)}))
 	}
 	acks := make([][]ack, processes)
 	var wg sync.WaitGroup
 	for p, c := range children {
-		c.begin()
+		c.Begin()
 		wg.Go(func() { acks[p] = c.finish() })
 	}
 	done := make(chan struct{})
@@ -117,12 +117,12 @@ func checkAcks(t *testing.T, r *rig, acks []ack) {
 }
 
 func testSameIDAtOnce(t *testing.T, r *rig) {
-	var children []*child
+	var children []*Child
 	for range 4 {
-		children = append(children, start(t, task{URL: r.db.URL, Writers: 16, Each: 1, Prefix: "same", SameID: true}))
+		children = append(children, Start(t, Task{URL: r.db.URL, Writers: 16, Each: 1, Prefix: "same", SameID: true}))
 	}
 	for _, c := range children {
-		c.begin()
+		c.Begin()
 	}
 	seqs := make(map[chat.Seq]bool)
 	answers, fresh := 0, 0
@@ -140,10 +140,10 @@ func testSameIDAtOnce(t *testing.T, r *rig) {
 }
 
 func testKilledWriter(t *testing.T, r *rig) {
-	victim := start(t, task{URL: r.db.URL, Writers: 4, Prefix: "victim"})
-	other := start(t, task{URL: r.db.URL, Writers: 4, Each: 20, Prefix: "other"})
-	victim.begin()
-	other.begin()
+	victim := Start(t, Task{URL: r.db.URL, Writers: 4, Prefix: "victim"})
+	other := Start(t, Task{URL: r.db.URL, Writers: 4, Each: 20, Prefix: "other"})
+	victim.Begin()
+	other.Begin()
 	var acks []ack
 	for len(acks) < 40 {
 		a, ok := victim.next()
@@ -152,7 +152,7 @@ func testKilledWriter(t *testing.T, r *rig) {
 		}
 		acks = append(acks, a)
 	}
-	if err := victim.cmd.Process.Kill(); err != nil {
+	if err := victim.Process().Kill(); err != nil {
 		t.Fatal(err)
 	}
 	acks = append(acks, victim.finish()...)
@@ -167,12 +167,12 @@ func testKilledWriter(t *testing.T, r *rig) {
 
 // testInitAtOnce has three processes initialise one database that is empty.
 func testInitAtOnce(t *testing.T, db Database) {
-	var children []*child
+	var children []*Child
 	for range 3 {
-		children = append(children, start(t, task{URL: db.URL, Init: true}))
+		children = append(children, Start(t, Task{URL: db.URL, Init: true}))
 	}
 	for _, c := range children {
-		c.begin()
+		c.Begin()
 	}
 	for _, c := range children {
 		c.finish()
