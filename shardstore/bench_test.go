@@ -11,22 +11,51 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/mysqltest"
 	"multichat/shardstore"
 )
 
 var benchRows = []int{1, 64, 256}
 
-// BenchmarkAppend is the write path of a shard: order, fence, ids and recipients looked up. One operation is a row.
+// benchShards are the kinds of shards that benchmarks compare: each an empty database.
+var benchShards = []struct {
+	kind string
+	open func(b *testing.B) (url string, db *sql.DB)
+}{
+	{"sqlite", func(b *testing.B) (string, *sql.DB) {
+		file := filepath.Join(b.TempDir(), "a.db")
+		db, err := sql.Open("sqlite", file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { db.Close() })
+		return "sqlite:" + file, db
+	}},
+	{"mysql", func(b *testing.B) (string, *sql.DB) { return mysqltest.Shared(b).Database(b) }},
+}
+
+// BenchmarkAppend is the write path of a shard: order, fence, ids and recipients looked up. One operation is a row. For
+// each number of rows in a batch, BareInsert beside it is the limit: the same rows into the same table with the same
+// indexes by multi-row INSERTs, with nothing looked up and no sequencer.
 func BenchmarkAppend(b *testing.B) {
-	for _, rows := range benchRows {
-		for _, writers := range []int{1, 3} {
-			b.Run(fmt.Sprintf("rows=%d/writers=%d", rows, writers), func(b *testing.B) { benchAppend(b, rows, writers) })
+	for _, shard := range benchShards {
+		for _, rows := range benchRows {
+			for _, writers := range []int{1, 3} {
+				b.Run(fmt.Sprintf("%s/rows=%d/writers=%d", shard.kind, rows, writers), func(b *testing.B) {
+					url, _ := shard.open(b)
+					benchAppend(b, url, rows, writers)
+				})
+			}
+			b.Run(fmt.Sprintf("%s/rows=%d/BareInsert", shard.kind, rows), func(b *testing.B) {
+				url, db := shard.open(b)
+				benchBareInsert(b, url, db, rows)
+			})
 		}
 	}
 }
 
-func benchAppend(b *testing.B, rows, writers int) {
-	specs := []shardstore.Spec{{Name: "a", URL: "sqlite:" + filepath.Join(b.TempDir(), "a.db")}}
+func benchAppend(b *testing.B, url string, rows, writers int) {
+	specs := urlSpecs(url)
 	if err := shardstore.Init(b.Context(), specs, shardstore.Options{}); err != nil {
 		b.Fatal(err)
 	}
@@ -48,34 +77,18 @@ func benchAppend(b *testing.B, rows, writers int) {
 	})
 }
 
-// BenchmarkBareInsert is the limit: the same rows into a table of the same shape by multi-row INSERTs in a transaction,
-// with nothing looked up and no sequencer.
-func BenchmarkBareInsert(b *testing.B) {
-	for _, rows := range benchRows {
-		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) { benchBareInsert(b, rows) })
-	}
-}
-
-func benchBareInsert(b *testing.B, rows int) {
-	db, err := sql.Open("sqlite", filepath.Join(b.TempDir(), "bare.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
-	if err != nil {
+func benchBareInsert(b *testing.B, url string, db *sql.DB, rows int) {
+	if err := shardstore.Init(b.Context(), urlSpecs(url), shardstore.Options{}); err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
 	db.SetMaxOpenConns(1)
-	for _, ddl := range []string{
-		`CREATE TABLE inbox (seq INTEGER PRIMARY KEY, pid INTEGER, userid BLOB, msg_id BLOB, from_user BLOB, from_name BLOB,
-			sent_ms INTEGER, body BLOB, UNIQUE (msg_id, from_user, userid)) STRICT`,
-		`CREATE INDEX inbox_mailbox ON inbox (userid, seq)`,
-	} {
-		if _, err := db.Exec(ddl); err != nil {
-			b.Fatal(err)
-		}
-	}
-	insert, err := db.Prepare("INSERT INTO inbox VALUES " + strings.Repeat(",(?,?,?,?,?,?,?,?)", rows)[1:])
+	text := "INSERT INTO inbox (seq, pid, userid, msg_id, from_user, from_name, sent_ms, body) VALUES " +
+		strings.Repeat(",(?,?,?,?,?,?,?,?)", rows)[1:]
+	insert, err := db.Prepare(text)
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer insert.Close()
 	seq := 0
 	benchWriters(b, rows, 1, func(_ int, batch []chat.Submission) error {
 		args := make([]any, 0, 8*len(batch))

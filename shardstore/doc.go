@@ -3,7 +3,7 @@
 //
 // # Shards
 //
-// A [Shard] is one SQL database. It serves partitions of the mailboxes: a mailbox's name, hashed, is its partition
+// A [Shard] is one SQL database: one of a MySQL or MariaDB server, or a SQLite file. It serves partitions of the mailboxes: a mailbox's name, hashed, is its partition
 // ([Layout.Partition]), and each shard's own part table says which partitions it serves. The ring proposes that once,
 // when [Init] makes the cluster; from then on the tables are the truth, so that neither a lost shard nor a new release of
 // the ring moves a key. A user's row and cursors lie with the user's mailbox; [chat.Everyone] is a mailbox like any other
@@ -31,6 +31,14 @@
 //
 // [Init] makes the shards, once. [Open] opens all of them as a [Store], which is what a server works with. Package
 // storetest is the suite that every kind of shard passes.
+//
+// # MySQL
+//
+// mysql://USER@HOST[:PORT][,HOST…]/DB?password-file=PATH, on MySQL 8.4 or later or MariaDB 10.11 or later. A write is one
+// packet, BEGIN to COMMIT: whoever is stopped, killed or cut off in the middle of it holds nobody up; but for one that has
+// failed, whose ROLLBACK did not arrive, where the server's patience of 2 s ends it. A server that may lose what it has
+// acknowledged, or that is read-only, is refused at each new connection. Of several hosts the one is used that can be
+// written; that what was written to the one is on the other is the business of who replicates them.
 //
 // # SQLite
 //

@@ -160,6 +160,10 @@ func Start(t *testing.T, todo Task) *Child {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		c.cmd.Process.Kill()
+		c.cmd.Wait() // an error if finish has waited, or that of the kill
+	})
 	if !c.lines.Scan() {
 		t.Fatalf("a child did not get ready: %v, %s", c.cmd.Wait(), c.err.String())
 	}
