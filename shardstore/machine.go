@@ -29,11 +29,12 @@ func (s *sqliteShard) machine(ctx context.Context) (m machine, err error) {
 const countedBelow = 1 << 20
 
 func (s *mysqlShard) machine(ctx context.Context) (m machine, err error) {
-	query, done, err := s.onOne(ctx)
+	in, err := s.session(ctx)
 	if err != nil {
 		return m, s.unusable(err)
 	}
-	defer done()
+	defer in.end()
+	query := in.query
 	if m.clock, err = readClock(query); err != nil {
 		return m, s.unusable(err)
 	}

@@ -3,6 +3,7 @@ package shardstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type mysqlShard struct {
 	pool    *sql.DB
 	writer  *mysqlWriter
 	number  atomic.Int64 // the shard's number and 1, once it is known
+	newest  atomic.Int64 // the newest seq that this process has read or written
 	registry
 }
 
@@ -43,7 +45,7 @@ func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (
 	s.registry = registry{
 		reads: &reads{
 			query:  s.pool.QueryContext,
-			onOne:  s.onOne,
+			fresh:  s.session,
 			unread: func(err error) error { return s.notStored("be read", err) },
 			unusable: func(err error) error {
 				if err == nil {
@@ -69,14 +71,45 @@ func (s *mysqlShard) Close() error {
 	return errors.Join(s.pool.Close(), err)
 }
 
-// onOne gives queries of one connection. At READ COMMITTED each sees all that was committed before it.
-func (s *mysqlShard) onOne(ctx context.Context) (querier, func(), error) {
-	conn, err := s.pool.Conn(ctx)
-	if err != nil {
-		return nil, nil, err
+// errStale is a connection to a server that is behind what was read or written at another one: it was left when the
+// writing went over to that, and may never catch up. What is missing there would look as if it had been deleted.
+var errStale = errors.New("it is behind the host that was written")
+
+// session is that of one connection, where each statement sees all that was committed before it, at READ COMMITTED. A
+// connection to a server that was left behind is dropped.
+func (s *mysqlShard) session(ctx context.Context) (session, error) {
+	for tries := s.pool.Stats().MaxOpenConnections; ; tries-- {
+		conn, err := s.pool.Conn(ctx)
+		if err != nil {
+			return session{}, err
+		}
+		query := func(text string, args ...any) (*sql.Rows, error) { return conn.QueryContext(ctx, text, args...) }
+		head, err := readHead(query)
+		switch {
+		case err == nil && s.noteHead(head.Newest):
+			return session{query: query, head: head, end: func() { conn.Close() }}, nil
+		case err == nil:
+			conn.Raw(func(any) error { return driver.ErrBadConn })
+			err = errStale
+		}
+		conn.Close()
+		if err != errStale || tries == 0 {
+			return session{}, err
+		}
 	}
-	query := func(text string, args ...any) (*sql.Rows, error) { return conn.QueryContext(ctx, text, args...) }
-	return query, func() { conn.Close() }, nil
+}
+
+// noteHead keeps the newest seq that was seen, and reports false for one that is behind it.
+func (s *mysqlShard) noteHead(newest chat.Seq) bool {
+	for {
+		seen := s.newest.Load()
+		if int64(newest) < seen {
+			return false
+		}
+		if s.newest.CompareAndSwap(seen, int64(newest)) {
+			return true
+		}
+	}
 }
 
 // exec runs one statement that is a transaction of its own.

@@ -28,6 +28,7 @@ func (s *mysqlShard) Append(ctx context.Context, fence Fence, batch []chat.Submi
 		}
 		counter, err := s.write(ctx, doing, appendPacket(fence, number, batch, fresh))
 		if err == nil {
+			s.noteHead(chat.SeqAt(counter, number))
 			first := counter - int64(len(fresh)) + 1
 			for i, at := range fresh {
 				out[at].Seq = chat.SeqAt(first+int64(i), number)
@@ -56,30 +57,36 @@ func unsettled(out []chat.Stored) []int {
 
 // settle finds out why a batch was not written, and answers the messages that will not be.
 func (s *mysqlShard) settle(ctx context.Context, fence Fence, batch []chat.Submission, out []chat.Stored) error {
-	query, done, err := s.onOne(ctx)
+	in, err := s.session(ctx)
 	if err != nil {
 		return s.unread(err)
 	}
-	defer done()
-	if err := checkFence(query, fence); err != nil {
+	defer in.end()
+	if err := in.checkFence(fence); err != nil {
 		return s.unread(err)
 	}
-	if err := findStored(query, batch, out); err != nil {
+	if err := findStored(in.query, batch, out); err != nil {
 		return s.unread(err)
 	}
-	return s.unread(refuseStrangers(query, batch, out))
+	return s.unread(refuseStrangers(in.query, batch, out))
 }
 
 // checkFence tells what of the conditions that all writes have in common does not hold.
-func checkFence(query querier, fence Fence) error {
-	head, err := readHead(query)
-	switch {
-	case err != nil:
-		return err
-	case head.MapEpoch != fence.Epoch:
+func (s session) checkFence(fence Fence) error {
+	if s.head.MapEpoch != fence.Epoch {
 		return ErrFenced
 	}
-	return checkCounter(query, head)
+	return checkCounter(s.query, s.head)
+}
+
+// whyNot is what a write failed by errGuard is answered with if that was not its own condition; else nil.
+func (s *mysqlShard) whyNot(ctx context.Context, fence Fence) error {
+	in, err := s.session(ctx)
+	if err != nil {
+		return s.unread(err)
+	}
+	defer in.end()
+	return s.unread(in.checkFence(fence))
 }
 
 // appendPacket stores those of the batch that are named, if all their recipients exist.

@@ -14,8 +14,8 @@ import (
 // OpenCursors looks without a lock first: most devices that ask have a row.
 func (s *mysqlShard) OpenCursors(ctx context.Context, fence Fence, devices []chat.Device) ([]chat.Cursor, error) {
 	cursors := make([]chat.Cursor, len(devices))
-	if err := findCursors(s.within(ctx), devices, cursors); err != nil {
-		return nil, s.unread(err)
+	if err := s.findCursors(ctx, devices, cursors); err != nil {
+		return nil, err
 	}
 	missing := missingDevices(devices, cursors)
 	if len(missing) == 0 {
@@ -25,14 +25,23 @@ func (s *mysqlShard) OpenCursors(ctx context.Context, fence Fence, devices []cha
 		_, err := s.write(ctx, "register devices", cursorPacket(fence, part, time.Now()))
 		switch {
 		case errors.Is(err, errGuard): // the fence, or no user of the devices exists
-			if err := checkFence(s.within(ctx), fence); err != nil {
-				return nil, s.unread(err)
+			if err := s.whyNot(ctx, fence); err != nil {
+				return nil, err
 			}
 		case err != nil:
 			return nil, err
 		}
 	}
-	return cursors, s.unread(findCursors(s.within(ctx), devices, cursors))
+	return cursors, s.findCursors(ctx, devices, cursors)
+}
+
+func (s *mysqlShard) findCursors(ctx context.Context, devices []chat.Device, cursors []chat.Cursor) error {
+	in, err := s.session(ctx)
+	if err != nil {
+		return s.unread(err)
+	}
+	defer in.end()
+	return s.unread(findCursors(in.query, devices, cursors))
 }
 
 func missingDevices(devices []chat.Device, cursors []chat.Cursor) []chat.Device {

@@ -137,6 +137,9 @@ func diagnoseMySQL(err error) diagnosis {
 		return diagnosis{"cannot be written", "it is read-only; name the host that is written in the URL, too"}
 	case errors.Is(err, errBehind):
 		return behind
+	case errors.Is(err, errStale):
+		return diagnosis{"is behind", "its server lacks messages that were read before: a replica that has not caught up, or " +
+			"a backup that was restored, which takes `multichat shard lift`"}
 	case errors.Is(err, context.Canceled):
 		return diagnosis{"was not waited for", "it was called off"}
 	case noAnswer(err):

@@ -310,3 +310,65 @@ func TestOfSeveralHostsTheOneThatCanBeWrittenIsTaken(t *testing.T) {
 		t.Errorf("%d and %d messages; want them on the second host", rows(servers[0]), rows(servers[1]))
 	}
 }
+
+// When the writing goes over to another host, nothing that was read there is looked for at the host before it.
+func TestAHostThatWasLeftBehindIsNotRead(t *testing.T) {
+	t.Parallel()
+	url, servers := twins(t)
+	first, second := servers[0].AdminDB(t), servers[1].AdminDB(t)
+	execAll(t, second, "SET GLOBAL read_only = 1")
+	initURL(t, url)
+	store := openURL(t, url, shardstore.Options{})
+	if err := store.AddUser(t.Context(), chat.User{ID: "bob", Name: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	insist(t, store, toBob("1"))
+	// What the first host has comes to the second, which is written from then on. The first gets nothing more.
+	execAll(t, first, "SET GLOBAL read_only = 1")
+	execAll(t, second, "SET GLOBAL read_only = 0")
+	copyDatabase(t, first, second, "twin")
+	written, _ := insist(t, store, toBob("2"))
+	for range 20 { // more than there are connections
+		page, err := store.Page(t.Context(), "bob", 0, written.Seq, 10, 1000)
+		if err != nil || len(page) != 2 || string(page[1].Text) != "2" {
+			t.Fatalf("%d messages, %v; want both", len(page), err)
+		}
+	}
+}
+
+// copyDatabase brings a database's tables to a server, as its replication would.
+func copyDatabase(t *testing.T, from, to *sql.DB, name string) {
+	t.Helper()
+	for _, table := range []string{"goose_db_version", "meta", "shard", "part", "users", "inbox", "`cursor`"} {
+		var create string
+		if err := from.QueryRow("SHOW CREATE TABLE "+name+"."+table).Scan(new(string), &create); err != nil {
+			t.Fatal(err)
+		}
+		execAll(t, to, strings.Replace(create, "CREATE TABLE ", "CREATE TABLE "+name+".", 1))
+		rows, err := from.Query("SELECT * FROM " + name + "." + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			values, into := make([]any, len(columns)), make([]any, len(columns))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			if err := rows.Scan(into...); err != nil {
+				t.Fatal(err)
+			}
+			text := "INSERT INTO " + name + "." + table + " VALUES (" + strings.Repeat(",?", len(columns))[1:] + ")"
+			if _, err := to.Exec(text, values...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -36,8 +36,8 @@ func (s *mysqlShard) changeUser(
 	if !errors.Is(err, errGuard) {
 		return err
 	}
-	if err := checkFence(s.within(ctx), fence); err != nil {
-		return s.unread(err)
+	if err := s.whyNot(ctx, fence); err != nil {
+		return err
 	}
 	return refusal
 }

@@ -14,11 +14,18 @@ import (
 type reads struct {
 	query func(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 
-	// onOne gives queries of which each sees what the one before it saw, and what was committed since. done ends them.
-	onOne func(ctx context.Context) (query querier, done func(), err error)
+	// fresh begins a session that sees at least what this process has seen of the shard before.
+	fresh func(ctx context.Context) (session, error)
 
 	unread   func(error) error // what a read of messages, users or cursors that failed is answered with; nil for nil
 	unusable func(error) error // the same for the registry and for care: see openProblem
+}
+
+// session is for questions of which each sees what the one before it saw, and what was committed since.
+type session struct {
+	query querier
+	head  chat.Head // as it was at the session's beginning
+	end   func()
 }
 
 // querier is a query of a transaction or of a reader.
@@ -30,8 +37,12 @@ func (r *reads) within(ctx context.Context) querier {
 
 // Head reads the shard's row.
 func (r *reads) Head(ctx context.Context) (chat.Head, error) {
-	head, err := readHead(r.within(ctx))
-	return head, r.unread(err)
+	s, err := r.fresh(ctx)
+	if err != nil {
+		return chat.Head{}, r.unread(err)
+	}
+	defer s.end()
+	return s.head, nil
 }
 
 func readHead(query querier) (chat.Head, error) {
@@ -50,17 +61,16 @@ func readHead(query querier) (chat.Head, error) {
 func (r *reads) Arrivals(
 	ctx context.Context, after chat.Seq, seen chat.Head, limit int,
 ) (chat.Head, []chat.Arrival, error) {
-	query, done, err := r.onOne(ctx)
+	s, err := r.fresh(ctx)
 	if err != nil {
 		return chat.Head{}, nil, r.unread(err)
 	}
-	defer done()
-	head, err := readHead(query)
-	if err != nil || head == seen {
-		return head, nil, r.unread(err)
+	defer s.end()
+	if s.head == seen {
+		return s.head, nil, nil
 	}
 	var arrivals []chat.Arrival
-	err = each(query("SELECT seq, userid FROM inbox WHERE seq > ? ORDER BY seq LIMIT ?", int64(after), limit))(
+	err = each(s.query("SELECT seq, userid FROM inbox WHERE seq > ? ORDER BY seq LIMIT ?", int64(after), limit))(
 		func(rows *sql.Rows) error {
 			var seq chat.Seq
 			var mailbox sql.RawBytes
@@ -70,11 +80,12 @@ func (r *reads) Arrivals(
 			arrivals = append(arrivals, chat.Arrival{Seq: seq, To: chat.Mailbox(mailbox)})
 			return nil
 		})
-	return head, arrivals, r.unread(err)
+	return s.head, arrivals, r.unread(err)
 }
 
 const messageColumns = "seq, userid, msg_id, from_user, from_name, sent_ms, body"
 
+// Bodies need no fresh session: whoever misses one looks into its mailbox by Page.
 func (r *reads) Bodies(ctx context.Context, seqs []chat.Seq) ([]chat.Message, error) {
 	messages := make([]chat.Message, 0, len(seqs))
 	for part := range slices.Chunk(seqs, maxList) {
@@ -102,9 +113,14 @@ var bodiesText = textsBySize(func(size int) string {
 func (r *reads) Page(
 	ctx context.Context, m chat.Mailbox, after, upTo chat.Seq, limit, maxBytes int,
 ) ([]chat.Message, error) {
+	s, err := r.fresh(ctx)
+	if err != nil {
+		return nil, r.unread(err)
+	}
+	defer s.end()
 	var messages []chat.Message
 	const text = "SELECT " + messageColumns + " FROM inbox WHERE userid = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-	err := each(r.query(ctx, text, blob(m), int64(after), int64(upTo), limit))(func(rows *sql.Rows) error {
+	err = each(s.query(text, blob(m), int64(after), int64(upTo), limit))(func(rows *sql.Rows) error {
 		m, err := scanMessage(rows)
 		messages = append(messages, m)
 		if maxBytes -= len(m.Text); maxBytes <= 0 && err == nil {
@@ -116,9 +132,14 @@ func (r *reads) Page(
 }
 
 func (r *reads) Newest(ctx context.Context, mailboxes []chat.Mailbox) (map[chat.Mailbox]chat.Seq, error) {
+	s, err := r.fresh(ctx)
+	if err != nil {
+		return nil, r.unread(err)
+	}
+	defer s.end()
 	newest := make(map[chat.Mailbox]chat.Seq, len(mailboxes))
 	for part := range slices.Chunk(mailboxes, maxList) {
-		err := each(r.query(ctx, newestText(listSize(len(part))), keyList(part)...))(func(rows *sql.Rows) error {
+		err := each(s.query(newestText(listSize(len(part))), keyList(part)...))(func(rows *sql.Rows) error {
 			var mailbox sql.RawBytes
 			var seq chat.Seq
 			if err := rows.Scan(&mailbox, &seq); err != nil {
@@ -151,9 +172,14 @@ func scanMessage(rows *sql.Rows) (chat.Message, error) {
 const userColumns = "userid, username, password, bcast_from"
 
 func (r *reads) Users(ctx context.Context, ids []chat.UserID) ([]chat.User, error) {
+	s, err := r.fresh(ctx)
+	if err != nil {
+		return nil, r.unread(err)
+	}
+	defer s.end()
 	users := make([]chat.User, 0, len(ids))
 	for part := range slices.Chunk(ids, maxList) {
-		err := each(r.query(ctx, usersText(listSize(len(part))), keyList(part)...))(scanUsers(&users))
+		err := each(s.query(usersText(listSize(len(part))), keyList(part)...))(scanUsers(&users))
 		if err != nil {
 			return nil, r.unread(err)
 		}

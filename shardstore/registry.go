@@ -199,24 +199,21 @@ var partText = textsBySize(func(size int) string {
 })
 
 func (r *registry) Partitions(ctx context.Context) (epoch int64, pids []int, err error) {
-	query, done, err := r.onOne(ctx)
+	s, err := r.fresh(ctx)
 	if err != nil {
 		return 0, nil, r.unusable(err)
 	}
-	defer done()
-	head, err := readHead(query)
-	if err == nil {
-		err = each(query("SELECT pid FROM part WHERE state = 0 ORDER BY pid"))(func(rows *sql.Rows) error {
-			var pid int
-			err := rows.Scan(&pid)
-			pids = append(pids, pid)
-			return err
-		})
-	}
+	defer s.end()
+	err = each(s.query("SELECT pid FROM part WHERE state = 0 ORDER BY pid"))(func(rows *sql.Rows) error {
+		var pid int
+		err := rows.Scan(&pid)
+		pids = append(pids, pid)
+		return err
+	})
 	if err != nil {
 		return 0, nil, r.unusable(err)
 	}
-	return head.MapEpoch, pids, nil
+	return s.head.MapEpoch, pids, nil
 }
 
 func formatNumber(n chat.ShardNumber) string { return strconv.Itoa(int(n)) }

@@ -52,7 +52,7 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 	s.registry = registry{
 		reads: &reads{
 			query:  s.prepared,
-			onOne:  s.onAny,
+			fresh:  s.session,
 			unread: func(err error) error { return s.notStored("be read", err) },
 			unusable: func(err error) error {
 				if err == nil {
@@ -142,9 +142,10 @@ func (s *sqliteShard) useWAL(ctx context.Context) error {
 	})
 }
 
-// onAny gives queries on any connections: every statement on a SQLite file begins at its newest commit.
-func (s *sqliteShard) onAny(ctx context.Context) (querier, func(), error) {
-	return s.within(ctx), func() {}, nil
+// session may use any connections: every statement on a SQLite file begins at its newest commit.
+func (s *sqliteShard) session(ctx context.Context) (session, error) {
+	head, err := readHead(s.within(ctx))
+	return session{query: s.within(ctx), head: head, end: func() {}}, err
 }
 
 // enrolOne is write for the registry.

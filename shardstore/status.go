@@ -128,10 +128,12 @@ func Lift(ctx context.Context, specs []Spec, opt Options) error {
 }
 
 func (r *reads) behind(ctx context.Context) (bool, error) {
-	head, err := readHead(r.within(ctx))
-	if err == nil {
-		err = checkCounter(r.within(ctx), head)
+	s, err := r.fresh(ctx)
+	if err != nil {
+		return false, r.unusable(err)
 	}
+	defer s.end()
+	err = checkCounter(s.query, s.head)
 	if err == errBehind {
 		return true, nil
 	}

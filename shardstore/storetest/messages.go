@@ -244,19 +244,20 @@ func testCancelled(t *testing.T, r *rig) {
 	r.send("bob", "1") // and the shard goes on
 }
 
+// testCounterBehind is a backup that was restored in part. Whether a shard answers readers before the lift is its own
+// affair; writers it must refuse.
 func testCounterBehind(t *testing.T, r *rig) {
-	r.send("bob", "1", "2")
+	newest := r.send("bob", "1", "2")[1]
 	r.exec("UPDATE shard SET counter = counter - 1")
 	_, err := r.Append(t.Context(), r.shard, []chat.Submission{submission("id of 3", "bob", "3")})
 	wantCode(t, err, chat.CodeUnavail)
-	if got := texts(r.stored()); got != "1 2 " {
-		t.Errorf("stored: %s", got)
-	}
-	before := r.head().Newest
 	if err := shardstore.Lift(t.Context(), specs(r.db.URL), shardstore.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if seq := r.send("bob", "3")[0]; seq <= before+chat.MaxShards<<30 {
-		t.Errorf("after the lift of %v the next seq is %v; want one that was never given", before, seq)
+	if got := texts(r.stored()); got != "1 2 " {
+		t.Errorf("stored: %s", got)
+	}
+	if seq := r.send("bob", "3")[0]; seq <= newest+chat.MaxShards<<30 {
+		t.Errorf("after a lift above %v the next seq is %v; want one that can never have been given", newest, seq)
 	}
 }
