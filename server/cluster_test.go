@@ -31,13 +31,30 @@ var cheap = server.HashParams{MemoryKiB: 8, Passes: 1, Threads: 1}
 // cluster is shards in SQLite files that any number of servers share. Its own store is the administrator's, and also
 // stands for a server that is not under test.
 type cluster struct {
-	t     *testing.T
-	specs []shardstore.Spec
-	files []string
+	t      testing.TB
+	specs  []shardstore.Spec
+	files  []string
+	engine server.Engine // of its servers
 	*shardstore.Store
 }
 
-func newCluster(t *testing.T, shards int) *cluster {
+// onBothEngines is a test that runs twice, each time on a cluster of its own: once with servers that have the one
+// engine, and once with the other.
+func onBothEngines(shards int, test func(*testing.T, *cluster)) func(*testing.T) {
+	return func(t *testing.T) {
+		t.Parallel()
+		for _, engine := range []server.Engine{server.EventEngine, server.SyncEngine} {
+			t.Run(engine.String(), func(t *testing.T) {
+				t.Parallel()
+				c := newCluster(t, shards)
+				c.engine = engine
+				test(t, c)
+			})
+		}
+	}
+}
+
+func newCluster(t testing.TB, shards int) *cluster {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, emptyShards(t, shards)); err != nil {
@@ -65,7 +82,7 @@ var templates = struct {
 }{files: make(map[int]fstest.MapFS)}
 
 // emptyShards is the files of a cluster that has just been made. They are made once, since that takes a while.
-func emptyShards(t *testing.T, shards int) fstest.MapFS {
+func emptyShards(t testing.TB, shards int) fstest.MapFS {
 	t.Helper()
 	templates.Lock()
 	defer templates.Unlock()
@@ -109,6 +126,28 @@ func (c *cluster) addUsers(ids ...chat.UserID) {
 			c.t.Fatal(err)
 		}
 	}
+}
+
+// addUsersOn makes n users whose mailboxes are on a shard.
+func (c *cluster) addUsersOn(shard chat.ShardNumber, n int) (ids []chat.UserID) {
+	c.t.Helper()
+	for i := 0; len(ids) < n; i++ {
+		if id := chat.UserID(fmt.Sprint("user", i)); c.Locate(id.Mailbox()) == shard {
+			ids = append(ids, id)
+		}
+	}
+	c.addUsers(ids...)
+	return ids
+}
+
+// otherThan is the shard of a cluster of two that is not this one.
+func (c *cluster) otherThan(shard chat.ShardNumber) chat.ShardNumber {
+	for _, other := range c.Shards() {
+		if other != shard {
+			return other
+		}
+	}
+	panic("the cluster has one shard")
 }
 
 // lock takes the write lock of the first shard's file, as a stopped process would.
@@ -197,7 +236,7 @@ func (c *cluster) commitBatch(batch []chat.Submission) []chat.Seq {
 // node is one server of a cluster, with a store of its own over the shared files.
 type node struct {
 	*server.Server
-	t       *testing.T
+	t       testing.TB
 	store   *watchedStore
 	metrics *metrics.Metrics
 	end     func() // ends Serve and waits for it; may be called again
@@ -221,7 +260,7 @@ func (c *cluster) start(settings ...func(*server.Config)) *node {
 	c.t.Helper()
 	store := c.open()
 	n := &node{t: c.t, store: watch(store), metrics: metrics.New()}
-	cfg := server.Config{Store: n.store, Metrics: n.metrics, Log: slog.New(slog.DiscardHandler)}
+	cfg := server.Config{Store: n.store, Metrics: n.metrics, Log: slog.New(slog.DiscardHandler), Engine: c.engine}
 	for _, set := range settings {
 		set(&cfg)
 	}

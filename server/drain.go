@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -18,9 +19,11 @@ func (s *Server) Drain(ctx context.Context) {
 	case <-time.After(pushEndTime):
 	case <-ctx.Done():
 	}
+	var group sync.WaitGroup
 	for _, sh := range s.shards {
-		sh.cursors.drain(ctx)
+		group.Go(func() { sh.cursors.drain(ctx) }) // at once, so that a shard that hangs does not take the others' time
 	}
+	group.Wait()
 }
 
 // ServersChanged says that a server has come or gone, so that clients may be led to another one soon: for a while, what

@@ -104,48 +104,48 @@ func (l *listener) expect(t *testing.T, from, text string) {
 
 // One server serves clients of both generations by an edge of its own, over real sockets.
 func TestClientsOfBothGenerationsChat(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 2)
-	c.addUsers("alice", "bob")
-	n := c.serve()
-	e, err := edge.Listen(edge.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Handler: n, Metrics: n.metrics,
-		Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the edge: %v", err)
+	onBothEngines(2, func(t *testing.T, c *cluster) {
+		c.addUsers("alice", "bob")
+		n := c.serve()
+		e, err := edge.Listen(edge.Config{UDP: "127.0.0.1:0", TCP: "127.0.0.1:0", Handler: n, Metrics: n.metrics,
+			Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Serve(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("the edge: %v", err)
+			}
+		})
 
-	newer, older := listen(t, "127.0.0.21"), listen(t, "127.0.0.22")
-	pollsTo(t, e.UDPAddr(), "127.0.0.21", fmt.Sprintf("poll:alice:%s:%d", passwordOf("alice"), newer.port))
-	pollsTo(t, e.UDPAddr(), "127.0.0.22", fmt.Sprintf("poll:bob:%s:%d", passwordOf("bob"), bits.ReverseBytes16(older.port)))
+		newer, older := listen(t, "127.0.0.21"), listen(t, "127.0.0.22")
+		pollsTo(t, e.UDPAddr(), "127.0.0.21", fmt.Sprintf("poll:alice:%s:%d", passwordOf("alice"), newer.port))
+		pollsTo(t, e.UDPAddr(), "127.0.0.22", fmt.Sprintf("poll:bob:%s:%d", passwordOf("bob"), bits.ReverseBytes16(older.port)))
 
-	send := func(from chat.UserID, to, text string) {
-		t.Helper()
-		reply := sendTo(t, e.TCPAddr(), fmt.Sprintf("wrmsg:%s:%s:%s:%s", from, passwordOf(from), to, text))
-		if !strings.HasPrefix(reply, "ok;id=") {
-			t.Fatalf("%s to %s was answered %q", from, to, reply)
+		send := func(from chat.UserID, to, text string) {
+			t.Helper()
+			reply := sendTo(t, e.TCPAddr(), fmt.Sprintf("wrmsg:%s:%s:%s:%s", from, passwordOf(from), to, text))
+			if !strings.HasPrefix(reply, "ok;id=") {
+				t.Fatalf("%s to %s was answered %q", from, to, reply)
+			}
 		}
-	}
-	send("alice", "%", "to all:\nwith colons : and newlines\n")
-	older.expect(t, "alice", "to all:\nwith colons : and newlines\n")
-	send("bob", "%", "from the older")
-	newer.expect(t, "bob", "from the older")
-	send("alice", "alice", "to myself")
-	newer.expect(t, "alice", "to myself")
-	send("alice", "bob", "to bob alone")
-	older.expect(t, "alice", "to bob alone")
-	if reply := sendTo(t, e.TCPAddr(), "wrmsg:alice:guess:bob:text"); !strings.Contains(reply, ":auth:") {
-		t.Errorf("a wrong password was answered %q", reply)
-	}
-	if len(newer.texts)+len(older.texts) != 0 {
-		t.Error("more came than was sent")
-	}
+		send("alice", "%", "to all:\nwith colons : and newlines\n")
+		older.expect(t, "alice", "to all:\nwith colons : and newlines\n")
+		send("bob", "%", "from the older")
+		newer.expect(t, "bob", "from the older")
+		send("alice", "alice", "to myself")
+		newer.expect(t, "alice", "to myself")
+		send("alice", "bob", "to bob alone")
+		older.expect(t, "alice", "to bob alone")
+		if reply := sendTo(t, e.TCPAddr(), "wrmsg:alice:guess:bob:text"); !strings.Contains(reply, ":auth:") {
+			t.Errorf("a wrong password was answered %q", reply)
+		}
+		if len(newer.texts)+len(older.texts) != 0 {
+			t.Error("more came than was sent")
+		}
+	})(t)
 }

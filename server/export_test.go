@@ -1,7 +1,10 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/netip"
+	"sync"
 
 	"multichat/internal/chat"
 )
@@ -32,10 +35,28 @@ const MaxWriteBytes = maxWriteBytes
 // PushBytes is about how many bytes of texts go into one push.
 const PushBytes = pushBytes
 
-// QueuedBytes is how many bytes of texts wait to be stored or are being stored.
-func (s *Server) QueuedBytes() (n int64) {
+// MaxPages is how many pages of one shard are read at once.
+const MaxPages = maxPages
+
+// Opening is how many polls wait until their devices are opened, without those that are being opened.
+func (s *Server) Opening() (n int) {
 	for _, sh := range s.shards {
-		n += sh.writer.queued.Load()
+		n += len(sh.opens.queue)
+	}
+	return n
+}
+
+// HeldBytes is how many bytes of texts wait to be stored or are being stored.
+func (s *Server) HeldBytes() (n int64) {
+	switch e := s.engine.(type) {
+	case *eventEngine:
+		for _, w := range e.writers {
+			n += w.texts.taken.Load()
+		}
+	case *syncEngine:
+		for _, sh := range e.shards {
+			n += sh.texts.taken.Load()
+		}
 	}
 	return n
 }
@@ -57,4 +78,21 @@ func (s *Server) ReadUpTo(shard chat.ShardNumber) chat.Seq {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.head.Newest
+}
+
+// DeleteOld deletes what is too old from all shards, now, and returns when that is done.
+func (s *Server) DeleteOld(ctx context.Context) (err error) {
+	for _, sh := range s.shards {
+		err = errors.Join(err, sh.forgets.run(ctx))
+	}
+	return err
+}
+
+// ServeRetention does of Serve only what deletes what is too old.
+func (s *Server) ServeRetention(ctx context.Context) {
+	var group sync.WaitGroup
+	for _, sh := range s.shards {
+		group.Go(func() { sh.forgets.serve(ctx) })
+	}
+	group.Wait()
 }

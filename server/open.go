@@ -147,7 +147,8 @@ func (s *Server) openDevice(sh *shard, key deviceKey, cursor chat.Cursor) *devic
 }
 
 // search learns whether anything waits in those of a shard's mailboxes where nobody has looked yet. It asks after they
-// were joined, so that whatever it does not see comes by the reader.
+// were joined, so that whatever it does not see comes by the reader. Everyone has been searched by its reader already,
+// unless it has moved since then.
 func (s *Server) search(ctx context.Context, shard chat.ShardNumber, boxes []*mailbox) error {
 	unsearched := make(map[chat.Mailbox]*mailbox)
 	for _, box := range boxes {

@@ -31,9 +31,7 @@ func TestCommitsOfAnotherServerAreNotOvertaken(t *testing.T) {
 		{"nobody else was there", "bob", []string{"a1", "a2", "a3"}, []string{"a1", "a2", "a3"}},
 		{"broadcasts", chat.Everyone, []string{"b1", "a2", "b3", "a4"}, nil},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, 1)
+		t.Run(test.name, onBothEngines(1, func(t *testing.T, c *cluster) {
 			c.addUsers("alice", "bob")
 			a, b := c.serve(), c.serve()
 			bob := newClient(t, "bob")
@@ -62,7 +60,7 @@ func TestCommitsOfAnotherServerAreNotOvertaken(t *testing.T) {
 			if last := seqs[len(seqs)-1]; max(cur.Inbox, cur.Broadcast) != last {
 				t.Errorf("the cursor is at %+v, want %d", cur, last)
 			}
-		})
+		}))
 	}
 }
 
@@ -139,71 +137,71 @@ func (j *journal) disorder(user chat.UserID) (problems []string) {
 // Users poll at one server after another, and all servers commit to the same shards, each a little late to learn of the
 // others: whatever the order of events is, nothing is lost and nothing overtakes.
 func TestNothingIsLostOrOvertakenWhileClientsMoveBetweenServers(t *testing.T) {
-	t.Parallel()
 	const running = 4 * time.Second
-	c := newCluster(t, 2)
-	users := []chat.UserID{"alice", "bob", "carol", "dave"}
-	c.addUsers(users...)
-	var nodes []*node
-	for range 3 {
-		n := c.serve()
-		late := func(ctx context.Context, do func() error) error {
-			time.Sleep(rand.N(20 * time.Millisecond)) // not to synchronise: the delay is the fault under test
-			err := do()
-			time.Sleep(rand.N(20 * time.Millisecond))
-			return err
-		}
-		n.store.on("Arrivals", late)
-		n.store.on("Append", late)
-		n.store.on("Bodies", late)
-		nodes = append(nodes, n)
-	}
-	j := newJournal()
-	end := time.After(running)
-	stop, sentAll := make(chan struct{}), make(chan struct{})
-	var sent atomic.Int64
-	var senders, pollers sync.WaitGroup
-	for i := range 6 * len(nodes) {
-		senders.Go(func() {
-			n, from := nodes[i%len(nodes)], users[i%len(users)]
-			for k := 0; ; k++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				to := append([]chat.UserID{"%"}, users...)[rand.N(1+len(users))].Mailbox()
-				seq, err := n.send(from, to, chat.MessageID(fmt.Sprint(i, " ", k)), "text")
-				if err != nil {
-					t.Errorf("%s to %s: %v", from, to, err)
-					return
-				}
-				j.sent(from, to, seq)
-				sent.Add(1)
+	onBothEngines(2, func(t *testing.T, c *cluster) {
+		users := []chat.UserID{"alice", "bob", "carol", "dave"}
+		c.addUsers(users...)
+		var nodes []*node
+		for range 3 {
+			n := c.serve()
+			late := func(ctx context.Context, do func() error) error {
+				time.Sleep(rand.N(20 * time.Millisecond)) // not to synchronise: the delay is the fault under test
+				err := do()
+				time.Sleep(rand.N(20 * time.Millisecond))
+				return err
 			}
-		})
-	}
-	for _, user := range users {
-		pollers.Go(func() { pollInTurn(t, user, nodes, j, sentAll) })
-	}
-	<-end
-	close(stop)
-	senders.Wait()
-	close(sentAll)
-	pollers.Wait()
-	for _, user := range users {
-		if missing := j.missing(user); len(missing) > 0 {
-			slices.Sort(missing)
-			t.Errorf("%s was never given %d messages, the first of them %d", user, len(missing), missing[0])
+			n.store.on("Arrivals", late)
+			n.store.on("Append", late)
+			n.store.on("Bodies", late)
+			nodes = append(nodes, n)
 		}
-		if problems := j.disorder(user); len(problems) > 0 {
-			t.Errorf("%s was given %d messages that should not have come then, among them: %s", user, len(problems), problems[0])
+		j := newJournal()
+		end := time.After(running)
+		stop, sentAll := make(chan struct{}), make(chan struct{})
+		var sent atomic.Int64
+		var senders, pollers sync.WaitGroup
+		for i := range 6 * len(nodes) {
+			senders.Go(func() {
+				n, from := nodes[i%len(nodes)], users[i%len(users)]
+				for k := 0; ; k++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					to := append([]chat.UserID{"%"}, users...)[rand.N(1+len(users))].Mailbox()
+					seq, err := n.send(from, to, chat.MessageID(fmt.Sprint(i, " ", k)), "text")
+					if err != nil {
+						t.Errorf("%s to %s: %v", from, to, err)
+						return
+					}
+					j.sent(from, to, seq)
+					sent.Add(1)
+				}
+			})
 		}
-	}
-	t.Logf("%d sent, %d given again", sent.Load(), j.again)
-	if sent.Load() < 100 {
-		t.Errorf("only %d messages were sent: too few to say anything", sent.Load())
-	}
+		for _, user := range users {
+			pollers.Go(func() { pollInTurn(t, user, nodes, j, sentAll) })
+		}
+		<-end
+		close(stop)
+		senders.Wait()
+		close(sentAll)
+		pollers.Wait()
+		for _, user := range users {
+			if missing := j.missing(user); len(missing) > 0 {
+				slices.Sort(missing)
+				t.Errorf("%s was never given %d messages, the first of them %d", user, len(missing), missing[0])
+			}
+			if problems := j.disorder(user); len(problems) > 0 {
+				t.Errorf("%s was given %d messages that should not have come then, among them: %s", user, len(problems), problems[0])
+			}
+		}
+		t.Logf("%d sent, %d given again", sent.Load(), j.again)
+		if sent.Load() < 100 {
+			t.Errorf("only %d messages were sent: too few to say anything", sent.Load())
+		}
+	})(t)
 }
 
 // pollInTurn is a user's one device, whose address is led to one server after another. When all is sent it polls on until

@@ -41,7 +41,7 @@ func (s *Server) push(ctx context.Context, d *device, back edge.Pusher) {
 			messages, err := s.next(ctx, d, f)
 			if err != nil {
 				s.log.Debug("what waits could not be read; the next poll tries again", "mailbox", f.box.name, "error", err)
-				return
+				break // the other mailbox may be on a shard that answers
 			}
 			if len(messages) == 0 {
 				break
@@ -82,13 +82,6 @@ func (s *Server) next(ctx context.Context, d *device, f *feed) ([]chat.Message, 
 		}
 	}
 	return nil, nil
-}
-
-// page reads what lies between a feed's position and the tail. A shard that hangs must not keep all pushes.
-func (s *Server) page(ctx context.Context, f *feed, upTo chat.Seq) ([]chat.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	return s.store.Page(ctx, f.box.name, f.at(), upTo, pushMessages, pushBytes)
 }
 
 // passOwn takes the user's own broadcasts out. passed is the last of those that lead; the rest fits one push.

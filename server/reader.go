@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"multichat/internal/chat"
@@ -20,9 +21,11 @@ type reader struct {
 	shard chat.ShardNumber
 	store Store
 	log   *slog.Logger
+	clock func() time.Duration
 	wake  chan struct{} // one slot: a wake while one waits is the same wake
 
-	onUsersChanged func() // called when a user of this shard has changed
+	onUsersChanged func()       // called when a user of this shard has changed
+	answered       atomic.Int64 // when the shard answered last; as clock
 
 	mu       sync.Mutex
 	heard    bool // the shard has answered once
@@ -34,13 +37,19 @@ type reader struct {
 const (
 	readerTick    = 100 * time.Millisecond
 	arrivalsLimit = 1000 // arrivals in one query; more are read at once after them
+
+	// A shard that has not answered its reader for readerSilence, many ticks, does not answer others either.
+	readerSilence = 2 * time.Second
 )
 
-func newReader(shard chat.ShardNumber, store Store, log *slog.Logger, onUsersChanged func()) *reader {
+func newReader(
+	shard chat.ShardNumber, store Store, log *slog.Logger, clock func() time.Duration, onUsersChanged func(),
+) *reader {
 	return &reader{
 		shard:          shard,
 		store:          store,
 		log:            log,
+		clock:          clock,
 		wake:           make(chan struct{}, 1),
 		onUsersChanged: onUsersChanged,
 		active:         make(map[chat.Mailbox]*mailbox),
@@ -107,6 +116,9 @@ func (r *reader) ready() bool {
 	return r.heard
 }
 
+// silent says that the shard does not answer at present.
+func (r *reader) silent() bool { return r.clock()-time.Duration(r.answered.Load()) > readerSilence }
+
 // sweep forgets what the devices have read by now.
 func (r *reader) sweep() {
 	r.mu.Lock()
@@ -157,12 +169,12 @@ func (r *reader) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		r.answered.Store(int64(r.clock()))
 		if !heard {
 			// What was committed before this server began is nobody's news: devices find it when they join. But
 			// users may have been read before this head, and have changed in between.
 			r.onUsersChanged()
-			r.begin(head)
-			return nil
+			return r.begin(ctx, head)
 		}
 		if head.UserRev != seen.UserRev {
 			r.onUsersChanged()
@@ -183,10 +195,27 @@ func (r *reader) catchUp(ctx context.Context) error {
 	}
 }
 
-func (r *reader) begin(head chat.Head) {
+// begin takes up the position. If this is the shard of Everyone, it joins that mailbox for the server itself, for good:
+// so where the broadcasts of the server's first device begin need not be asked when that comes, which may be while this
+// shard does not answer and the device's own does.
+func (r *reader) begin(ctx context.Context, head chat.Head) error {
+	everyone := &mailbox{name: chat.Everyone, shard: r.shard, from: head.Newest, users: 1}
+	here := r.store.Locate(chat.Everyone) == r.shard
+	if here {
+		newest, err := r.store.Newest(ctx, r.shard, []chat.Mailbox{chat.Everyone})
+		if err != nil {
+			return err
+		}
+		everyone.raiseNewest(newest[chat.Everyone])
+		everyone.searched.Store(true)
+	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.heard, r.head, r.position = true, head, head.Newest
-	r.mu.Unlock()
+	if here {
+		r.active[chat.Everyone] = everyone
+	}
+	return nil
 }
 
 // deliver takes arrivals, ascending and above the position, into the tails, and moves the position behind them. Only
@@ -202,6 +231,7 @@ func (r *reader) deliver(ctx context.Context, arrivals []chat.Arrival) error {
 		if bodies, err = r.store.Bodies(ctx, r.shard, wanted); err != nil {
 			return err
 		}
+		r.answered.Store(int64(r.clock()))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -39,9 +39,7 @@ func TestAMailboxThatIsJoinedWhileTextsAreFetchedMissesNothing(t *testing.T) {
 func TestADeviceThatJoinsWhileMessagesComeMissesNothing(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"OpenCursors", "Newest", "Page"} {
-		t.Run("before "+method, func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, 1)
+		t.Run("before "+method, onBothEngines(1, func(t *testing.T, c *cluster) {
 			c.addUsers("alice", "bob")
 			n := c.serve()
 			n.say("alice", "bob", "0")
@@ -54,31 +52,31 @@ func TestADeviceThatJoinsWhileMessagesComeMissesNothing(t *testing.T) {
 			n.catchesUp()
 			held.release()
 			bob.gets(n, "0", "1", "2")
-		})
+		}))
 	}
 }
 
 func TestADeviceThatWasAwayIsReadAgain(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 2)
-	c.addUsers("alice", "bob")
-	a, b := c.serve(), c.serve()
-	bob := newClient(t, "bob")
-	first := a.say("alice", "bob", "1")
-	bob.gets(a, "1")
-	left := time.Now()
-	a.say("alice", "bob", "2")
-	a.say("alice", chat.Everyone, "3")
-	eventually(t, "a has stored the cursor", func() bool {
-		cur, _ := c.cursor("bob", bob.device())
-		return cur.Inbox == first
-	})
-	bob.gets(b, "1", "2", "3")
-	b.end()
-	bob.pollUntil(c.serve(), "away for long enough", func() bool { return time.Since(left) > 3200*time.Millisecond })
-	a.say("alice", "bob", "4")
-	a.say("alice", chat.Everyone, "5")
-	bob.gets(a, "1", "2", "3", "4", "5")
+	onBothEngines(2, func(t *testing.T, c *cluster) {
+		c.addUsers("alice", "bob")
+		a, b := c.serve(), c.serve()
+		bob := newClient(t, "bob")
+		first := a.say("alice", "bob", "1")
+		bob.gets(a, "1")
+		left := time.Now()
+		a.say("alice", "bob", "2")
+		a.say("alice", chat.Everyone, "3")
+		eventually(t, "a has stored the cursor", func() bool {
+			cur, _ := c.cursor("bob", bob.device())
+			return cur.Inbox == first
+		})
+		bob.gets(b, "1", "2", "3")
+		b.end()
+		bob.pollUntil(c.serve(), "away for long enough", func() bool { return time.Since(left) > 3200*time.Millisecond })
+		a.say("alice", "bob", "4")
+		a.say("alice", chat.Everyone, "5")
+		bob.gets(a, "1", "2", "3", "4", "5")
+	})(t)
 }
 
 func TestOnlyTheTextsOfMailboxesThatAreReadHereAreFetched(t *testing.T) {
@@ -138,26 +136,26 @@ func TestAHintWakesTheReader(t *testing.T) {
 }
 
 func TestCommitsAreTold(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 1)
-	c.addUsers("alice", "bob")
-	type told struct {
-		shard chat.ShardNumber
-		seq   chat.Seq
-	}
-	commits := make(chan told, 10)
-	n := c.serve(func(cfg *server.Config) {
-		cfg.Committed = func(s chat.ShardNumber, q chat.Seq) { commits <- told{s, q} }
-	})
-	seq := n.say("alice", "bob", "hello")
-	if got := <-commits; got != (told{c.Shards()[0], seq}) {
-		t.Errorf("told %+v, want seq %d", got, seq)
-	}
-	n.say("alice", "bob", "hello") // nothing new
-	seq = n.say("alice", "bob", "hello again")
-	if got := <-commits; got.seq != seq {
-		t.Errorf("told %+v, want seq %d: what was stored before is no news", got, seq)
-	}
+	onBothEngines(1, func(t *testing.T, c *cluster) {
+		c.addUsers("alice", "bob")
+		type told struct {
+			shard chat.ShardNumber
+			seq   chat.Seq
+		}
+		commits := make(chan told, 10)
+		n := c.serve(func(cfg *server.Config) {
+			cfg.Committed = func(s chat.ShardNumber, q chat.Seq) { commits <- told{s, q} }
+		})
+		seq := n.say("alice", "bob", "hello")
+		if got := <-commits; got != (told{c.Shards()[0], seq}) {
+			t.Errorf("told %+v, want seq %d", got, seq)
+		}
+		n.say("alice", "bob", "hello") // nothing new
+		seq = n.say("alice", "bob", "hello again")
+		if got := <-commits; got.seq != seq {
+			t.Errorf("told %+v, want seq %d: what was stored before is no news", got, seq)
+		}
+	})(t)
 }
 
 func TestAServerIsReadyWhenEveryShardHasAnswered(t *testing.T) {

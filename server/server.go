@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,9 +21,14 @@ type Config struct {
 	Store   Store
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
+	Engine  Engine // how messages are stored; default EventEngine
 
 	MaxText int           // bytes of one text; default chat.DefaultMaxText
 	Hold    time.Duration // how long a send whose shard does not answer is held; default chat.SendHold
+
+	// Retention is how long messages are kept, and devices that nobody sees. Default DefaultRetention; see
+	// CheckRetention for what is allowed.
+	Retention time.Duration
 
 	// Committed is called after each commit with the shard and its newest seq, so that other servers can be told. It
 	// must be quick; nil is allowed.
@@ -44,6 +50,7 @@ type Server struct {
 	devices  *devices
 	ports    *ports
 	shards   map[chat.ShardNumber]*shard
+	engine   engine
 
 	pushing    context.Context // ends pushes, and the password checks of polls
 	endPushing context.CancelCauseFunc
@@ -55,9 +62,10 @@ type Server struct {
 type shard struct {
 	number  chat.ShardNumber
 	reader  *reader
-	writer  *writer
+	pages   *crew.Crew // pages that are read
 	opens   *batcher[openRequest]
 	cursors *cursorWriter
+	forgets *retention
 }
 
 const (
@@ -68,8 +76,11 @@ const (
 	queryTimeout = 10 * time.Second
 )
 
-// New makes a server over a store. It does nothing until Serve.
+// New makes a server over a store. It does nothing until Serve. It panics on a Retention that CheckRetention refuses.
 func New(cfg Config) *Server {
+	if err := CheckRetention(cfg.Retention); err != nil {
+		panic("server: " + err.Error())
+	}
 	s := &Server{
 		store:     cfg.Store,
 		metrics:   cfg.Metrics,
@@ -97,26 +108,25 @@ func New(cfg Config) *Server {
 	}
 	s.pushing, s.endPushing = context.WithCancelCause(context.Background())
 	for _, number := range cfg.Store.Shards() {
-		s.shards[number] = s.newShard(number)
+		s.shards[number] = s.newShard(number, cmp.Or(cfg.Retention, DefaultRetention))
 	}
+	s.engine = newEngine(cfg.Engine, cfg.Store, cfg.Log, func(number chat.ShardNumber, batch []chat.Message) {
+		s.shards[number].reader.committed(batch)
+		s.committed(number, batch[len(batch)-1].Seq)
+	})
 	return s
 }
 
-func (s *Server) newShard(number chat.ShardNumber) *shard {
+func (s *Server) newShard(number chat.ShardNumber, keep time.Duration) *shard {
 	log := s.log.With("shard", s.store.Name(number))
-	sh := &shard{
+	return &shard{
 		number:  number,
-		reader:  newReader(number, s.store, log, func() { s.accounts.changed(number) }),
-		writer:  newWriter(number, s.store, log),
+		reader:  newReader(number, s.store, log, s.clock, func() { s.accounts.changed(number) }),
+		pages:   crew.New(maxPages),
 		opens:   newBatcher[openRequest](maxOpens, openBatch),
 		cursors: newCursorWriter(number, s.store, log, s.clock),
+		forgets: &retention{shard: number, store: s.store, log: log, keep: keep},
 	}
-	sh.writer.onCommit = func(batch []chat.Message) {
-		sh.reader.committed(batch)
-		s.committed(number, batch[len(batch)-1].Seq)
-	}
-	sh.writer.onMoved = s.rewrite
-	return sh
 }
 
 // Serve works until ctx ends, and then stores what was acknowledged. End the edges and links that call the server
@@ -125,14 +135,15 @@ func (s *Server) Serve(ctx context.Context) error {
 	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer endWork()
 	var group sync.WaitGroup
+	group.Go(func() { s.engine.serve(work) })
 	for _, sh := range s.shards {
 		group.Go(func() { sh.reader.serve(work) })
-		group.Go(func() { sh.writer.serve(work) })
 		group.Go(func() { s.accounts.serve(work, sh.number, s.clock) })
 		group.Go(func() {
 			sh.opens.run(work, func(ctx context.Context, batch []openRequest) { s.openDevices(ctx, sh, batch) })
 		})
 		group.Go(func() { sh.cursors.serve(work) })
+		group.Go(func() { sh.forgets.serve(ctx) })
 	}
 	s.sweepUntil(ctx)
 
@@ -187,8 +198,7 @@ func (s *Server) Hint(number chat.ShardNumber, _ chat.Seq) {
 
 // Send stores a message: it authenticates the sender, and answers after the commit. It implements [edge.Handler].
 func (s *Server) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
-	deadline := time.Now().Add(s.hold)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	ctx, cancel := context.WithTimeout(ctx, s.hold)
 	defer cancel()
 	if err := chat.CheckText(m.Text, s.maxText); err != nil {
 		return 0, err
@@ -197,27 +207,12 @@ func (s *Server) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq
 	if err != nil {
 		return 0, err
 	}
-	x := &write{
-		message: chat.Submission{ID: m.ID, From: sender.user.ID, FromName: sender.user.Name, To: m.To, Text: m.Text,
-			Sent: time.Now()},
-		deadline: deadline,
-		answer:   make(chan chat.Stored, 1),
-	}
-	if !s.shardOf(m.To).writer.offer(x) {
-		return 0, errWritesBusy
-	}
-	stored := x.wait(ctx)
+	stored := s.engine.submit(ctx, chat.Submission{ID: m.ID, From: sender.user.ID, FromName: sender.user.Name, To: m.To,
+		Text: m.Text, Sent: time.Now()})
 	if stored.Err != nil {
 		return 0, stored.Err
 	}
 	return stored.Seq, nil
-}
-
-// rewrite takes a message to the shard where its mailbox is now.
-func (s *Server) rewrite(x *write) {
-	if !s.shardOf(x.message.To).writer.offer(x) {
-		x.refuse(errWritesBusy)
-	}
 }
 
 // Poll looks for what waits for a version 1 client. It implements [edge.Handler]. A poll that needs no look at a shard,

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"multichat/internal/chat"
 )
@@ -16,6 +17,7 @@ type Store interface {
 	Messages
 	Users
 	Cursors
+	Retention
 }
 
 // Placement says which shard serves which mailbox. It reads memory only.
@@ -64,4 +66,14 @@ type Cursors interface {
 
 	// RaiseCursors stores how far devices have come. A cursor never goes back; one that is gone is passed over.
 	RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) error
+}
+
+// Retention is the part of a store that forgets. Each call is one short transaction that deletes at most limit rows, so it
+// is called until it deletes none.
+type Retention interface {
+	// Prune deletes messages that were sent before then, beginning with the oldest.
+	Prune(ctx context.Context, shard chat.ShardNumber, before time.Time, limit int) (deleted int, err error)
+
+	// ForgetDevices deletes the cursors of devices that were not seen since then.
+	ForgetDevices(ctx context.Context, shard chat.ShardNumber, before time.Time, limit int) (deleted int, err error)
 }

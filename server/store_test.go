@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"multichat/internal/chat"
 	"multichat/shardstore"
@@ -16,13 +17,21 @@ type watchedStore struct {
 	mu     sync.Mutex
 	counts map[string]int
 	hooks  map[string]hook
+	hung   map[call]chan struct{} // closed when such calls go on
+}
+
+// call is a method and the shard that it asks.
+type call struct {
+	method string
+	shard  chat.ShardNumber
 }
 
 // hook runs in the place of a call. do makes the call.
 type hook func(ctx context.Context, do func() error) error
 
 func watch(store *shardstore.Store) *watchedStore {
-	return &watchedStore{Store: store, counts: make(map[string]int), hooks: make(map[string]hook)}
+	return &watchedStore{Store: store, counts: make(map[string]int), hooks: make(map[string]hook),
+		hung: make(map[call]chan struct{})}
 }
 
 // on puts a hook around the calls of one method from now on; nil takes it away.
@@ -45,7 +54,7 @@ type heldCalls struct {
 	release func()
 }
 
-func (w *watchedStore) prepareHold(t *testing.T, method string) heldCalls {
+func (w *watchedStore) prepareHold(t testing.TB, method string) heldCalls {
 	first, open := make(chan struct{}), make(chan struct{})
 	var once, opened sync.Once
 	w.on(method, func(ctx context.Context, do func() error) error {
@@ -64,6 +73,20 @@ func (w *watchedStore) prepareHold(t *testing.T, method string) heldCalls {
 	return heldCalls{first, release}
 }
 
+// hang lets a shard answer no calls of these methods until release is called: they wait, and fail when their context
+// ends.
+func (w *watchedStore) hang(t testing.TB, shard chat.ShardNumber, methods ...string) (release func()) {
+	open := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, method := range methods {
+		w.hung[call{method, shard}] = open
+	}
+	release = sync.OnceFunc(func() { close(open) })
+	t.Cleanup(release)
+	return release
+}
+
 // count is how often a method was called; it is counted when the call begins.
 func (w *watchedStore) count(method string) int {
 	w.mu.Lock()
@@ -71,11 +94,28 @@ func (w *watchedStore) count(method string) int {
 	return w.counts[method]
 }
 
-func (w *watchedStore) run(ctx context.Context, method string, do func() error) error {
+// countAll is how often any method was called.
+func (w *watchedStore) countAll() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, count := range w.counts {
+		n += count
+	}
+	return n
+}
+
+func (w *watchedStore) run(ctx context.Context, method string, shard chat.ShardNumber, do func() error) error {
 	w.mu.Lock()
 	w.counts[method]++
-	h := w.hooks[method]
+	h, hung := w.hooks[method], w.hung[call{method, shard}]
 	w.mu.Unlock()
+	if hung != nil {
+		select {
+		case <-hung:
+		case <-ctx.Done():
+			return chat.Errorf(chat.CodeUnavail, "the shard does not answer").Because(ctx.Err())
+		}
+	}
 	if h == nil {
 		return do()
 	}
@@ -85,7 +125,7 @@ func (w *watchedStore) run(ctx context.Context, method string, do func() error) 
 func (w *watchedStore) Append(
 	ctx context.Context, shard chat.ShardNumber, batch []chat.Submission,
 ) (stored []chat.Stored, err error) {
-	err = w.run(ctx, "Append", func() (err error) {
+	err = w.run(ctx, "Append", shard, func() (err error) {
 		stored, err = w.Store.Append(ctx, shard, batch)
 		return err
 	})
@@ -95,7 +135,7 @@ func (w *watchedStore) Append(
 func (w *watchedStore) Arrivals(
 	ctx context.Context, shard chat.ShardNumber, after chat.Seq, seen chat.Head, limit int,
 ) (head chat.Head, arrivals []chat.Arrival, err error) {
-	err = w.run(ctx, "Arrivals", func() (err error) {
+	err = w.run(ctx, "Arrivals", shard, func() (err error) {
 		head, arrivals, err = w.Store.Arrivals(ctx, shard, after, seen, limit)
 		return err
 	})
@@ -105,7 +145,7 @@ func (w *watchedStore) Arrivals(
 func (w *watchedStore) Bodies(
 	ctx context.Context, shard chat.ShardNumber, seqs []chat.Seq,
 ) (messages []chat.Message, err error) {
-	err = w.run(ctx, "Bodies", func() (err error) {
+	err = w.run(ctx, "Bodies", shard, func() (err error) {
 		messages, err = w.Store.Bodies(ctx, shard, seqs)
 		return err
 	})
@@ -115,7 +155,7 @@ func (w *watchedStore) Bodies(
 func (w *watchedStore) Page(
 	ctx context.Context, m chat.Mailbox, after, upTo chat.Seq, limit, maxBytes int,
 ) (messages []chat.Message, err error) {
-	err = w.run(ctx, "Page", func() (err error) {
+	err = w.run(ctx, "Page", w.Locate(m), func() (err error) {
 		messages, err = w.Store.Page(ctx, m, after, upTo, limit, maxBytes)
 		return err
 	})
@@ -125,7 +165,7 @@ func (w *watchedStore) Page(
 func (w *watchedStore) Newest(
 	ctx context.Context, shard chat.ShardNumber, mailboxes []chat.Mailbox,
 ) (newest map[chat.Mailbox]chat.Seq, err error) {
-	err = w.run(ctx, "Newest", func() (err error) {
+	err = w.run(ctx, "Newest", shard, func() (err error) {
 		newest, err = w.Store.Newest(ctx, shard, mailboxes)
 		return err
 	})
@@ -135,7 +175,7 @@ func (w *watchedStore) Newest(
 func (w *watchedStore) Users(
 	ctx context.Context, shard chat.ShardNumber, ids []chat.UserID,
 ) (users []chat.User, err error) {
-	err = w.run(ctx, "Users", func() (err error) {
+	err = w.run(ctx, "Users", shard, func() (err error) {
 		users, err = w.Store.Users(ctx, shard, ids)
 		return err
 	})
@@ -145,7 +185,7 @@ func (w *watchedStore) Users(
 func (w *watchedStore) OpenCursors(
 	ctx context.Context, shard chat.ShardNumber, devices []chat.Device,
 ) (cursors []chat.Cursor, err error) {
-	err = w.run(ctx, "OpenCursors", func() (err error) {
+	err = w.run(ctx, "OpenCursors", shard, func() (err error) {
 		cursors, err = w.Store.OpenCursors(ctx, shard, devices)
 		return err
 	})
@@ -153,5 +193,25 @@ func (w *watchedStore) OpenCursors(
 }
 
 func (w *watchedStore) RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) error {
-	return w.run(ctx, "RaiseCursors", func() error { return w.Store.RaiseCursors(ctx, shard, cursors) })
+	return w.run(ctx, "RaiseCursors", shard, func() error { return w.Store.RaiseCursors(ctx, shard, cursors) })
+}
+
+func (w *watchedStore) Prune(
+	ctx context.Context, shard chat.ShardNumber, before time.Time, limit int,
+) (deleted int, err error) {
+	err = w.run(ctx, "Prune", shard, func() (err error) {
+		deleted, err = w.Store.Prune(ctx, shard, before, limit)
+		return err
+	})
+	return deleted, err
+}
+
+func (w *watchedStore) ForgetDevices(
+	ctx context.Context, shard chat.ShardNumber, before time.Time, limit int,
+) (deleted int, err error) {
+	err = w.run(ctx, "ForgetDevices", shard, func() (err error) {
+		deleted, err = w.Store.ForgetDevices(ctx, shard, before, limit)
+		return err
+	})
+	return deleted, err
 }

@@ -14,11 +14,11 @@ import (
 // writer commits the messages for one shard: one batch at a time, and what gathers meanwhile is the next one. A message
 // whose shard does not answer is held until its deadline and tried again under its id, which makes that harmless.
 type writer struct {
-	shard  chat.ShardNumber
-	store  Store
-	log    *slog.Logger
-	queue  *batcher[*write]
-	queued atomic.Int64 // bytes of the texts that are queued or under way
+	shard chat.ShardNumber
+	store Store
+	log   *slog.Logger
+	queue *batcher[*write]
+	texts room
 
 	onCommit func([]chat.Message) // called with what was newly stored, in seq order
 	onMoved  func(*write)         // called with a message that belongs to another shard now
@@ -33,6 +33,12 @@ type write struct {
 	doubtful bool // an earlier attempt may have stored it; the writer's own
 }
 
+// newWrite makes a write whose sender waits until the deadline of ctx, which has one.
+func newWrite(ctx context.Context, m chat.Submission) *write {
+	deadline, _ := ctx.Deadline()
+	return &write{message: m, deadline: deadline, answer: make(chan chat.Stored, 1)}
+}
+
 // How far a write has come. The sender that gives up and the writer that begins agree by one compare-and-swap.
 const (
 	writeWaiting   int32 = iota // no shard has seen it
@@ -40,10 +46,9 @@ const (
 	writeAbandoned              // its sender was told that it was not stored: it must not be
 )
 
-// Bounds of a writer. A message beyond them is answered busy.
+// Bounds of what waits for a shard, beside maxWriteBytes: a message beyond them is answered busy. And bounds of a batch.
 const (
 	maxWrites      = 8192
-	maxWriteBytes  = 64 << 20
 	batchRows      = 256
 	batchBytes     = 1 << 20 // a batch ends with the message that passes this
 	appendTimeout  = 5 * time.Second
@@ -53,8 +58,16 @@ const (
 
 var (
 	errWritesBusy = chat.Errorf(chat.CodeBusy, "too many messages wait for this recipient's shard; send again later")
-	errInDoubt    = chat.Errorf(chat.CodeUnknown,
+	errNotStored  = chat.Errorf(chat.CodeUnavail,
+		"the recipient's shard does not answer; nothing was stored, send again later")
+	errInDoubt = chat.Errorf(chat.CodeUnknown,
 		"the recipient's shard did not answer in time; it may have stored the message, send again with the same id")
+)
+
+// What the log says when a shard's commits begin to fail, and when they no longer do.
+const (
+	shardTakesNothing = "the shard takes no messages; they are held for their senders"
+	shardTakesAgain   = "the shard takes messages again"
 )
 
 func newWriter(shard chat.ShardNumber, store Store, log *slog.Logger) *writer {
@@ -63,9 +76,11 @@ func newWriter(shard chat.ShardNumber, store Store, log *slog.Logger) *writer {
 
 // offer queues a write, or reports false when too much is queued.
 func (w *writer) offer(x *write) bool {
-	size := int64(len(x.message.Text))
-	if w.queued.Add(size) > maxWriteBytes || !w.queue.offer(x) {
-		w.queued.Add(-size)
+	if !w.texts.take(x.message.Text) {
+		return false
+	}
+	if !w.queue.offer(x) {
+		w.release(x)
 		return false
 	}
 	return true
@@ -116,8 +131,7 @@ func (w *writer) commit(ctx context.Context, batch []*write, failing *outage) {
 			w.refuse(batch, chat.AsError(err))
 			return
 		}
-		failing.report(w.log, err, "the shard takes no messages; they are held for their senders",
-			"the shard takes messages again")
+		failing.report(w.log, err, shardTakesNothing, shardTakesAgain)
 		if err == nil {
 			return
 		}
@@ -126,10 +140,7 @@ func (w *writer) commit(ctx context.Context, batch []*write, failing *outage) {
 		} else {
 			doubt(batch)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(retry/2 + rand.N(retry)):
-		}
+		pause(ctx, retry)
 		retry = min(2*retry, maxAppendRetry)
 	}
 }
@@ -215,20 +226,26 @@ func (x *write) refuse(err *chat.Error) {
 	x.answer <- chat.Stored{Err: err}
 }
 
-// wait returns what became of x, at its deadline at the latest.
+// wait returns what became of x, when ctx ends at the latest.
 func (x *write) wait(ctx context.Context) chat.Stored {
-	ctx, cancel := context.WithDeadline(ctx, x.deadline)
-	defer cancel()
 	select {
 	case s := <-x.answer:
 		return s
 	case <-ctx.Done():
 	}
 	if x.progress.CompareAndSwap(writeWaiting, writeAbandoned) {
-		return chat.Stored{Err: chat.Errorf(chat.CodeUnavail,
-			"the recipient's shard does not answer; nothing was stored, send again later")}
+		return chat.Stored{Err: errNotStored}
 	}
 	return chat.Stored{Err: errInDoubt}
 }
 
-func (w *writer) release(x *write) { w.queued.Add(-int64(len(x.message.Text))) }
+func (w *writer) release(x *write) { w.texts.free(x.message.Text) }
+
+// pause waits for about d, so that those who wait for the same do not come back together, or until ctx ends. A d of 0 is
+// none.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d/2 + rand.N(d+1)):
+	}
+}

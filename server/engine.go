@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"multichat/internal/chat"
+)
+
+// Engine says how a server stores what it is sent. Both keep the same promises.
+type Engine uint8
+
+const (
+	EventEngine Engine = iota // what gathers while one batch commits is the next batch; the default
+	SyncEngine                // each message by itself, in a transaction of its own
+)
+
+var engineNames = [...]string{"event", "sync"}
+
+// String is the engine's name as a setting.
+func (e Engine) String() string {
+	if int(e) < len(engineNames) {
+		return engineNames[e]
+	}
+	return fmt.Sprintf("engine %d", uint8(e))
+}
+
+// UnmarshalText reads the name of an engine: event or sync.
+func (e *Engine) UnmarshalText(text []byte) error {
+	for i, name := range engineNames {
+		if string(text) == name {
+			*e = Engine(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no engine %q: it is event or sync", text)
+}
+
+// engine stores messages, each on the shard where its mailbox is, also when that changes.
+type engine interface {
+	// serve works until ctx ends. What is under way then is answered soon, and nothing is stored any more.
+	serve(ctx context.Context)
+
+	// submit stores a message and says what became of it, at the deadline of ctx at the latest. While the shard does not
+	// answer, the message is held, and tried again under its id. If that was in vain the answer is unavail where it is
+	// certain that it is not stored and will not be, else unknown. It is busy if too much is held for the shard already.
+	submit(ctx context.Context, m chat.Submission) chat.Stored
+}
+
+// commits is told what was newly stored on a shard: after the commit, before its senders know, in seq order.
+type commits func(shard chat.ShardNumber, batch []chat.Message)
+
+func newEngine(kind Engine, store Store, log *slog.Logger, committed commits) engine {
+	if kind == SyncEngine {
+		return newSyncEngine(store, log, committed)
+	}
+	return newEventEngine(store, log, committed)
+}
