@@ -14,20 +14,44 @@ import (
 	"multichat/internal/metrics"
 )
 
-// admin is what operators and probes ask: /livez, /readyz and /metrics, on a listener of its own.
+// admin is what operators and probes ask: /livez, /readyz and /metrics, on a listener of its own. It answers from before
+// its node exists until the node has ended.
 type admin struct {
 	listener net.Listener
 	metrics  *metrics.Metrics
-	ready    func() error // nil error: the node serves
-	draining atomic.Bool  // then it is not ready, whatever ready says
+	ready    atomic.Pointer[func() error] // nil error: the node serves
+	draining atomic.Bool                  // then it is not ready, whatever ready says
 }
 
-func listenAdmin(addr string, m *metrics.Metrics, ready func() error) (*admin, error) {
+func listenAdmin(addr string, m *metrics.Metrics) (*admin, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, listenError("admin", addr, err)
 	}
-	return &admin{listener: l, metrics: m, ready: ready}, nil
+	a := &admin{listener: l, metrics: m}
+	a.notReady(errors.New("the node is starting"))
+	return a, nil
+}
+
+// ask makes ready what decides whether the node is ready.
+func (a *admin) ask(ready func() error) { a.ready.Store(&ready) }
+
+// notReady says why the node is not ready, until something else is said.
+func (a *admin) notReady(err error) { a.ask(func() error { return err }) }
+
+// serveAround answers while node runs, and ends node if it cannot.
+func (a *admin) serveAround(ctx context.Context, node func(context.Context) error) error {
+	ctx, endNode := context.WithCancel(ctx)
+	defer endNode()
+	answering, end := context.WithCancel(context.WithoutCancel(ctx))
+	failed := make(chan error, 1)
+	go func() { // received from below
+		failed <- a.serve(answering)
+		endNode()
+	}()
+	err := node(ctx)
+	end()
+	return errors.Join(err, <-failed)
 }
 
 func (a *admin) serve(ctx context.Context) error {
@@ -46,13 +70,13 @@ func (a *admin) serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+		return fmt.Errorf("admin: %w", err)
 	}
 	return nil
 }
 
 func (a *admin) handleReady(w http.ResponseWriter, _ *http.Request) {
-	err := a.ready()
+	err := (*a.ready.Load())()
 	if a.draining.Load() {
 		err = errors.New("the node is draining")
 	}

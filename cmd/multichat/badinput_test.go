@@ -3,12 +3,9 @@ package main_test
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -182,17 +179,7 @@ func TestExitCodes(t *testing.T) {
 // runAs runs a command with a password and standard input, and returns what it printed and its exit code.
 func runAs(t *testing.T, password, in string, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD="+password)
-	cmd.Stdin = strings.NewReader(in)
-	out, err := cmd.CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return string(out), exit.ExitCode()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out), 0
+	return runIn(t, []string{"MULTICHAT_PASSWORD=" + password}, in, args...)
 }
 
 // proxyFlag writes a gate as --proxy wants it.

@@ -1,6 +1,7 @@
 package main_test
 
-// These tests speak to multichat as its first clients do, over plain sockets, and import nothing of it.
+// These tests speak to multichat as its first clients do, over plain sockets, and import nothing of it but the harness
+// that gives them a database.
 
 import (
 	"fmt"
@@ -26,15 +27,35 @@ func TestDemoServesBothGenerationsThroughTwoProxies(t *testing.T) {
 	carolWasAway(t, "127.0.0.13", gates[0])
 }
 
-func TestOneServerServesWithoutAProxy(t *testing.T) {
+func TestProcessesServeBothGenerationsThroughTwoProxies(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1)
-	g := gate{loopback(freePort(t, 0)), loopback(freePort(t, 0))}
-	c.startServer(0, "--udp", g.udp, "--tcp", g.tcp)
-	chatBetweenGenerations(t, "127.0.0.21", "127.0.0.22", [2]gate{g, g})
-	c.servers[0].terminate(t)
-	c.startServer(0, "--udp", g.udp, "--tcp", g.tcp)
-	carolWasAway(t, "127.0.0.23", g)
+	c := newCluster(t, onMySQL, 2)
+	for i := range c.servers {
+		c.startServer(i)
+	}
+	first, g1 := c.startProxy(0)
+	second, g2 := c.startProxy(1)
+	chatBetweenGenerations(t, "127.0.0.71", "127.0.0.72", [2]gate{g1, g2})
+	for _, p := range append(c.servers, first, second) {
+		p.terminate(t)
+	}
+	for i := range c.servers {
+		c.startServer(i)
+	}
+	_, g1 = c.startProxy(0)
+	carolWasAway(t, "127.0.0.73", g1)
+}
+
+func TestOneServerServesWithoutAProxy(t *testing.T) {
+	on(t, []ground{onSQLite, onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 1)
+		g := gate{loopback(freePort(t, 0)), loopback(freePort(t, 0))}
+		c.startServer(0, "--udp", g.udp, "--tcp", g.tcp)
+		chatBetweenGenerations(t, "127.0.0.21", "127.0.0.22", [2]gate{g, g})
+		c.servers[0].terminate(t)
+		c.startServer(0, "--udp", g.udp, "--tcp", g.tcp)
+		carolWasAway(t, "127.0.0.23", g)
+	})
 }
 
 // chatBetweenGenerations lets an old and a newer client chat, each through its own gate, and leaves messages for carol,
@@ -88,53 +109,56 @@ func carolWasAway(t *testing.T, ip string, g gate) {
 const deliveryAfterKill = 3 * time.Second
 
 func TestKillingEachServerLosesNothing(t *testing.T) {
-	t.Parallel()
-	endEachServerUnderLoad(t, "127.0.0.31", "127.0.0.32", func(p *process) { p.kill() })
+	on(t, []ground{onSQLite, onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
+		endEachServerUnderLoad(t, on, "127.0.0.31", "127.0.0.32", func(p *process) { p.kill() })
+	})
 }
 
 func TestEndingEachServerInOrderRefusesNothing(t *testing.T) {
-	t.Parallel()
-	load := endEachServerUnderLoad(t, "127.0.0.51", "127.0.0.52", func(p *process) { p.terminate(t) })
-	if len(load.refused) > 0 {
-		t.Errorf("%d sends were refused: %q", len(load.refused), load.refused)
-	}
-	if load.again > 0 {
-		t.Errorf("%d messages came again, without any fault", load.again)
-	}
+	on(t, []ground{onSQLite, onMySQL}, func(t *testing.T, on ground) {
+		load := endEachServerUnderLoad(t, on, "127.0.0.51", "127.0.0.52", func(p *process) { p.terminate(t) })
+		if len(load.refused) > 0 {
+			t.Errorf("%d sends were refused: %q", len(load.refused), load.refused)
+		}
+		if load.again > 0 {
+			t.Errorf("%d messages came again, without any fault", load.again)
+		}
+	})
 }
 
 // A server that is new takes clients over from the others. That is no fault, so nothing may come twice.
 func TestServersThatJoinMakeNothingComeTwice(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, 3)
-	c.startServer(0)
-	_, g := c.startProxyKnowing(0, 1)
-	alice := startOldClient(t, "alice", "127.0.0.61", g, older)
-	bob := startOldClient(t, "bob", "127.0.0.62", g, newer)
-	load := startLoad(alice, "bob")
-	for i := 1; i < len(c.servers); i++ {
-		c.startServer(i)
-		// Its link has to prove itself before clients are led there.
-		sent := load.count()
-		waitUntil(t, 20*time.Second, func() error {
-			if n := load.count() - sent; n < 200 {
-				return fmt.Errorf("%d of 200 messages since server %d has joined", n, i+1)
-			}
-			return nil
-		})
-	}
-	load.end()
-	load.wantDelivered(t, bob)
-	if load.again > 0 || len(load.refused) > 0 {
-		t.Errorf("%d messages came again and %d were refused, without any fault", load.again, len(load.refused))
-	}
+	on(t, []ground{onSQLite, onMySQL}, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 3)
+		c.startServer(0)
+		_, g := c.startProxyKnowing(0, 1)
+		alice := startOldClient(t, "alice", "127.0.0.61", g, older)
+		bob := startOldClient(t, "bob", "127.0.0.62", g, newer)
+		load := startLoad(alice, "bob")
+		for i := 1; i < len(c.servers); i++ {
+			c.startServer(i)
+			// Its link has to prove itself before clients are led there.
+			sent := load.count()
+			waitUntil(t, 20*time.Second, func() error {
+				if n := load.count() - sent; n < 200 {
+					return fmt.Errorf("%d of 200 messages since server %d has joined", n, i+1)
+				}
+				return nil
+			})
+		}
+		load.end()
+		load.wantDelivered(t, bob)
+		if load.again > 0 || len(load.refused) > 0 {
+			t.Errorf("%d messages came again and %d were refused, without any fault", load.again, len(load.refused))
+		}
+	})
 }
 
 // endEachServerUnderLoad ends each of three servers in turn, and starts it again, while alice sends to bob through two
 // proxies. It wants the next message to arrive each time, and in the end everything that was acknowledged.
-func endEachServerUnderLoad(t *testing.T, aliceIP, bobIP string, end func(*process)) *load {
+func endEachServerUnderLoad(t *testing.T, on ground, aliceIP, bobIP string, end func(*process)) *load {
 	t.Helper()
-	c := newCluster(t, 3)
+	c := newCluster(t, on, 3)
 	for i := range c.servers {
 		c.startServer(i)
 	}

@@ -29,16 +29,19 @@ var onlyStandard = map[string][]string{
 	"internal/wire": {"internal/chat"},
 }
 
-// onlyImporter names the one package that may import a library directly.
-var onlyImporter = map[string]string{
-	"github.com/hashicorp/memberlist":                "internal/cluster",
-	"github.com/buraksezer/consistent":               "ring",
-	"modernc.org/sqlite":                             "shardstore",
-	"github.com/go-sql-driver/mysql":                 "shardstore",
-	"github.com/alecthomas/kong":                     "cmd/multichat",
-	"golang.org/x/crypto/argon2":                     "server",
-	"github.com/pressly/goose/v3":                    "shardstore",
-	"github.com/prometheus/client_golang/prometheus": "internal/metrics",
+// testSupport are packages that only tests may import, and each other.
+var testSupport = []string{"internal/mysqltest", "shardstore/storetest"}
+
+// onlyImporters names the packages that may import a library directly.
+var onlyImporters = map[string][]string{
+	"github.com/hashicorp/memberlist":                {"internal/cluster"},
+	"github.com/buraksezer/consistent":               {"ring"},
+	"modernc.org/sqlite":                             {"shardstore"},
+	"github.com/go-sql-driver/mysql":                 {"shardstore", "internal/mysqltest"},
+	"github.com/alecthomas/kong":                     {"cmd/multichat"},
+	"golang.org/x/crypto/argon2":                     {"server"},
+	"github.com/pressly/goose/v3":                    {"shardstore"},
+	"github.com/prometheus/client_golang/prometheus": {"internal/metrics"},
 }
 
 // neverDirectly is what a package must not import itself, though what it imports may.
@@ -86,8 +89,11 @@ func TestImportTable(t *testing.T) {
 			if slices.Contains(neverDirectly[name], path) {
 				t.Errorf("%s imports %s", name, path)
 			}
-			if owner, single := onlyImporter[path]; single && owner != name {
-				t.Errorf("%s imports %s, which only %s may", name, path, owner)
+			if owners, few := onlyImporters[path]; few && !slices.Contains(owners, name) {
+				t.Errorf("%s imports %s, which only %v may", name, path, owners)
+			}
+			if slices.Contains(testSupport, strings.TrimPrefix(path, module)) && !slices.Contains(testSupport, name) {
+				t.Errorf("%s imports %s, which is for tests", name, path)
 			}
 			if path == module+"cmd/multichat" {
 				t.Errorf("%s imports the command", name)

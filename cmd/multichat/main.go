@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -71,7 +72,7 @@ func run(args []string, term terminal) int {
 	case exited >= 0:
 		return exited // help was asked for, and printed
 	case err != nil:
-		fmt.Fprintf(term.err, "multichat: %s; see multichat%s --help\n", err, commandOf(err))
+		fmt.Fprintf(term.err, "multichat: %s; see multichat%s --help\n", withoutSecrets(err), commandOf(err))
 		return exitUsage
 	}
 	err = parsed.Run()
@@ -98,6 +99,12 @@ func commandOf(err error) string {
 	words, _, _ := strings.Cut(parse.Context.Command(), " <")
 	return " " + words
 }
+
+// urlSecret is a user and a password in a URL.
+var urlSecret = regexp.MustCompile(`://[^\s:@]*:\S*@`)
+
+// withoutSecrets is a parse error without the passwords of URLs: it may repeat an argument that is in the wrong place.
+func withoutSecrets(err error) string { return urlSecret.ReplaceAllString(err.Error(), "://…@") }
 
 // Exit codes. Scripts decide by them.
 const (

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"multichat/internal/mysqltest"
 )
 
 // binary is multichat, built as a user would, and with the race detector when the tests have it.
@@ -22,6 +24,7 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	defer mysqltest.Stop()
 	binary = filepath.Join(dir, "multichat")
 	args := []string{"build", "-o", binary}
 	if raceEnabled {

@@ -33,7 +33,8 @@ type node struct {
 	metrics *metrics.Metrics
 	cluster *cluster.Cluster
 	links   *link.Counters
-	admin   *admin
+	admin   *admin                // nil: nobody asks
+	ready   func() error          // nil error: the node serves
 	prepare func(context.Context) // before the others are told that this node leaves; may be nil
 }
 
@@ -46,15 +47,29 @@ type nodeConfig struct {
 	join      []string
 	advertise string
 	link      string // of a server: where its link listens
-	admin     string // empty: no admin listener
+	admin     *admin // nil: nobody asks
 	log       *slog.Logger
 	metrics   *metrics.Metrics
 	links     *link.Counters
 	hints     func(chat.ShardNumber, chat.Seq)
-	ready     func() error
 }
 
-// config turns flags into a configuration; link, hints and ready are the caller's to add.
+// run runs a node as the flags say, behind its admin listener.
+func (f nodeFlags) run(
+	ctx context.Context, role cluster.Role, log *slog.Logger, node func(context.Context, nodeConfig) error,
+) error {
+	cfg, err := f.config(role, log)
+	if err != nil {
+		return err
+	}
+	if cfg.admin, err = listenAdmin(f.Admin, cfg.metrics); err != nil {
+		return err
+	}
+	cfg.log.Info("admin", "address", cfg.admin.listener.Addr().String())
+	return cfg.admin.serveAround(ctx, func(ctx context.Context) error { return node(ctx, cfg) })
+}
+
+// config turns flags into a configuration; link, hints and admin are the caller's to add.
 func (f nodeFlags) config(role cluster.Role, log *slog.Logger) (nodeConfig, error) {
 	key, err := readClusterKey(f.ClusterKeyFile)
 	if err != nil {
@@ -68,7 +83,7 @@ func (f nodeFlags) config(role cluster.Role, log *slog.Logger) (nodeConfig, erro
 		}
 		name = role.String() + "-" + host
 	}
-	return nodeConfig{name: name, role: role, key: key, gossip: f.Gossip, join: f.Join, advertise: f.Advertise, admin: f.Admin,
+	return nodeConfig{name: name, role: role, key: key, gossip: f.Gossip, join: f.Join, advertise: f.Advertise,
 		log: log.With("node", name), metrics: metrics.New(), links: new(link.Counters)}, nil
 }
 
@@ -80,14 +95,9 @@ func newNode(cfg nodeConfig) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{name: cfg.name, key: cfg.key, log: cfg.log, metrics: cfg.metrics, cluster: gossip, links: cfg.links}
+	n := &node{name: cfg.name, key: cfg.key, log: cfg.log, metrics: cfg.metrics, cluster: gossip, links: cfg.links,
+		admin: cfg.admin}
 	n.countLinks()
-	if cfg.admin != "" {
-		if n.admin, err = listenAdmin(cfg.admin, cfg.metrics, cfg.ready); err != nil {
-			n.discard()
-			return nil, err
-		}
-	}
 	return n, nil
 }
 
@@ -103,9 +113,6 @@ func (n *node) discard() {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	n.cluster.Serve(ended)
-	if n.admin != nil {
-		n.admin.listener.Close()
-	}
 }
 
 // drainTime is how long a node prepares for the end, and then how long it waits for the others to hear of it.
@@ -114,12 +121,10 @@ const drainTime = time.Second
 // serve runs the node's own services around those of its role: the gossip below them, and above them the announcement
 // that the node is leaving, so that it is stopped first.
 func (n *node) serve(ctx context.Context, services ...service) error {
-	all := []service{{"gossip", n.cluster.Serve}}
 	if n.admin != nil {
-		all = append(all, service{"admin", n.admin.serve})
-		n.log.Info("admin", "address", n.admin.listener.Addr().String())
+		n.admin.ask(n.ready)
 	}
-	all = append(all, services...)
+	all := append([]service{{"gossip", n.cluster.Serve}}, services...)
 	all = append(all, service{"drain", n.drain})
 	return serveAll(ctx, n.log, all...)
 }

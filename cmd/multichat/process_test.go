@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,6 +105,23 @@ func run(t testing.TB, args ...string) string {
 	return string(out)
 }
 
+// runIn runs a command to its end, with something more in its environment and standard input. It returns what the command
+// printed and its exit code.
+func runIn(t testing.TB, env []string, in string, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin = strings.NewReader(in)
+	out, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return string(out), exit.ExitCode()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out), 0
+}
+
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -165,7 +183,7 @@ func startDemo(t testing.TB, dir string) (*process, [2]gate) {
 	return p, [2]gate{{loopback(udp), loopback(tcp)}, {loopback(udp + 100), loopback(tcp + 100)}}
 }
 
-// cluster is proxies and servers as processes of their own, over two SQLite shards, with the demo's users.
+// cluster is proxies and servers as processes of their own, over two shards, with the demo's users.
 type cluster struct {
 	t       testing.TB
 	key     string   // file
@@ -176,16 +194,9 @@ type cluster struct {
 	admins  []string   // of the servers
 }
 
-func newCluster(t testing.TB, servers int) *cluster {
+func newCluster(t testing.TB, on ground, servers int) *cluster {
 	t.Helper()
-	dir := t.TempDir()
-	c := &cluster{t: t, key: filepath.Join(dir, "cluster.key")}
-	if err := os.WriteFile(c.key, []byte(run(t, "keys", "new")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"a", "b"} {
-		c.shards = append(c.shards, "--shard", name+"=sqlite:"+filepath.Join(dir, name+".db"))
-	}
+	c := &cluster{t: t, key: newClusterKey(t), shards: []string{"--shard", "a=" + on.shard(t), "--shard", "b=" + on.shard(t)}}
 	run(t, append([]string{"shard", "init"}, c.shards...)...)
 	for _, user := range []string{"alice", "bob", "carol"} {
 		run(t, append([]string{"user", "add", user, "--name", strings.ToUpper(user[:1]) + user[1:]}, c.shards...)...)
@@ -198,16 +209,25 @@ func newCluster(t testing.TB, servers int) *cluster {
 			"--link", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", c.admins[i]}, c.shards...))
 	}
 	for i := range c.args {
-		c.args[i] = append(c.args[i], c.seeds...)
+		c.args[i] = slices.Concat(c.args[i], c.seeds, on.flags)
 		c.servers = append(c.servers, nil)
 	}
 	return c
 }
 
+func newClusterKey(t testing.TB) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "cluster.key")
+	if err := os.WriteFile(file, []byte(run(t, "keys", "new")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func (c *cluster) startServer(i int, more ...string) {
 	c.t.Helper()
 	c.servers[i] = startProcess(c.t, fmt.Sprintf("server-%d", i+1), append(c.args[i], more...)...)
-	c.waitReady(c.admins[i])
+	waitReady(c.t, c.admins[i])
 }
 
 func (c *cluster) startProxy(i int) (*process, gate) {
@@ -223,7 +243,7 @@ func (c *cluster) startProxyKnowing(i, servers int) (*process, gate) {
 	name := fmt.Sprintf("proxy-%d", i+1)
 	p := startProcess(c.t, name, append([]string{"proxy", "--name", name, "--udp", g.udp, "--tcp", g.tcp,
 		"--gossip", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", admin}, c.seeds...)...)
-	c.waitReady(admin)
+	waitReady(c.t, admin)
 	waitUntil(c.t, 10*time.Second, func() error {
 		if n := metric(c.t, admin, `multichat_members{role="server"}`); n != fmt.Sprint(servers) {
 			return fmt.Errorf("%s knows %s of %d servers", name, n, servers)
@@ -233,9 +253,9 @@ func (c *cluster) startProxyKnowing(i, servers int) (*process, gate) {
 	return p, g
 }
 
-func (c *cluster) waitReady(admin string) {
-	c.t.Helper()
-	waitUntil(c.t, 20*time.Second, func() error {
+func waitReady(t testing.TB, admin string) {
+	t.Helper()
+	waitUntil(t, 20*time.Second, func() error {
 		_, err := httpText("http://" + admin + "/readyz")
 		return err
 	})

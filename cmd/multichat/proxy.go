@@ -32,10 +32,10 @@ func (c *proxyCmd) Run(ctx context.Context, term terminal) error {
 	if c.MaxText < 1 || c.MaxText > chat.MaxText {
 		return usagef("--max-text %d is not between 1 and %d", c.MaxText, chat.MaxText)
 	}
-	cfg, err := c.config(cluster.Proxy, log)
-	if err != nil {
-		return err
-	}
+	return c.run(ctx, cluster.Proxy, log, c.serve)
+}
+
+func (c *proxyCmd) serve(ctx context.Context, cfg nodeConfig) error {
 	n, err := newProxyNode(proxyConfig{nodeConfig: cfg, udp: c.UDP, tcp: c.TCP, maxText: c.MaxText})
 	if err != nil {
 		return err
@@ -59,7 +59,6 @@ type proxyNode struct {
 func newProxyNode(cfg proxyConfig) (*proxyNode, error) {
 	n := &proxyNode{}
 	var err error
-	cfg.ready = func() error { return n.router.Ready() }
 	if n.node, err = newNode(cfg.nodeConfig); err != nil {
 		return nil, err
 	}
@@ -73,7 +72,7 @@ func newProxyNode(cfg proxyConfig) (*proxyNode, error) {
 		n.discard()
 		return nil, err
 	}
-	n.prepare = n.edge.DialBack().Drain
+	n.ready, n.prepare = n.router.Ready, n.edge.DialBack().Drain
 	return n, nil
 }
 

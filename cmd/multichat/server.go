@@ -18,18 +18,20 @@ import (
 
 type serverCmd struct {
 	nodeFlags
-	Link  string    `default:":9020" placeholder:"ADDR" help:"Address where proxies connect to this server; ${default} unless given."`
-	Shard shardList `required:"" sep:"none" placeholder:"NAME=URL" help:"A shard; repeat it for every shard of the cluster. URL is sqlite:FILE."`
-	UDP   string    `placeholder:"ADDR" env:"MULTICHAT_SERVER_UDP" help:"Serve clients without a proxy: address for their polls. Needs --tcp."`
-	TCP   string    `placeholder:"ADDR" env:"MULTICHAT_SERVER_TCP" help:"Serve clients without a proxy: address for their messages. Needs --udp."`
+	shardFlags
+	Link string `default:":9020" placeholder:"ADDR" help:"Address where proxies connect to this server; ${default} unless given."`
+	UDP  string `placeholder:"ADDR" env:"MULTICHAT_SERVER_UDP" help:"Serve clients without a proxy: address for their polls. Needs --tcp."`
+	TCP  string `placeholder:"ADDR" env:"MULTICHAT_SERVER_TCP" help:"Serve clients without a proxy: address for their messages. Needs --udp."`
 
-	MaxText int `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
+	MaxText   int           `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
+	Retention age           `default:"30d" placeholder:"D" help:"How long messages are kept, delivered or not, and devices that nobody sees: days like 90d or hours like 36h; ${default} unless given, at least 1d. Set it alike on all servers."`
+	Engine    server.Engine `default:"event" placeholder:"NAME" help:"How messages are stored: event, in batches as they form, or sync, one by one; ${default} unless given. Both promise the same."`
 }
 
 // Help is printed below the flags' summary.
 func (serverCmd) Help() string {
 	return `A server owns nothing: any number may share the shards, and any serves any client. Shards are made with
-"multichat shard init", the key with "multichat keys new".`
+"multichat shard init", the key with "multichat keys new". It waits for shards that do not answer.`
 }
 
 func (c *serverCmd) Run(ctx context.Context, term terminal) error {
@@ -43,16 +45,22 @@ func (c *serverCmd) Run(ctx context.Context, term terminal) error {
 	if c.MaxText < 1 || c.MaxText > chat.MaxText {
 		return usagef("--max-text %d is not between 1 and %d", c.MaxText, chat.MaxText)
 	}
-	cfg, err := c.config(cluster.Server, log)
-	if err != nil {
-		return err
+	if least := age(server.MinRetention); c.Retention < least {
+		return usagef("--retention %v is under a day, and a message that is sent again is known by the stored one: give %v or more",
+			c.Retention, least)
 	}
-	store, err := openStore(ctx, c.Shard)
+	return c.run(ctx, cluster.Server, log, c.serve)
+}
+
+// serve opens the shards, however long it takes until they answer, and serves.
+func (c *serverCmd) serve(ctx context.Context, cfg nodeConfig) error {
+	store, err := c.awaitStore(ctx, cfg.log, cfg.admin)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	n, err := newServerNode(serverConfig{nodeConfig: cfg, store: store, link: c.Link, udp: c.UDP, tcp: c.TCP, maxText: c.MaxText})
+	n, err := newServerNode(serverConfig{nodeConfig: cfg, store: store, link: c.Link, udp: c.UDP, tcp: c.TCP,
+		maxText: c.MaxText, retention: time.Duration(c.Retention), engine: c.Engine})
 	if err != nil {
 		return err
 	}
@@ -61,10 +69,12 @@ func (c *serverCmd) Run(ctx context.Context, term terminal) error {
 
 type serverConfig struct {
 	nodeConfig
-	store    *shardstore.Store
-	link     string
-	udp, tcp string // empty: no clients of its own
-	maxText  int
+	store     *shardstore.Store
+	link      string
+	udp, tcp  string // empty: no clients of its own
+	maxText   int
+	retention time.Duration
+	engine    server.Engine
 }
 
 // serverNode is a chat server with everything around it.
@@ -82,6 +92,7 @@ func newServerNode(cfg serverConfig) (*serverNode, error) {
 	n := &serverNode{}
 	n.logic = server.New(server.Config{
 		Store: cfg.store, Metrics: cfg.metrics, Log: cfg.log, MaxText: cfg.maxText,
+		Retention: cfg.retention, Engine: cfg.engine,
 		Committed: func(shard chat.ShardNumber, newest chat.Seq) { n.cluster.Hint(shard, newest) },
 	})
 	identity, err := link.NewIdentity(cfg.key)
@@ -101,14 +112,14 @@ func newServerNode(cfg serverConfig) (*serverNode, error) {
 			return nil, err
 		}
 	}
-	cfg.hints, cfg.ready = n.logic.Hint, n.logic.Ready
+	cfg.hints = n.logic.Hint
 	cfg.nodeConfig.link = advertisedLink(cfg.link, n.links.Addr())
 	if n.node, err = newNode(cfg.nodeConfig); err != nil {
 		n.links.Close()
 		n.discardEdge()
 		return nil, err
 	}
-	n.prepare = n.logic.Drain
+	n.ready, n.prepare = n.logic.Ready, n.logic.Drain
 	return n, nil
 }
 

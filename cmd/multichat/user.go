@@ -36,7 +36,7 @@ func (c *userAddCmd) Run(ctx context.Context, term terminal) error {
 	if password.Len() == 0 {
 		return usagef("the password of %s is empty, so anybody could use it; give another", c.UserID)
 	}
-	store, err := openStore(ctx, c.Shard)
+	store, err := c.open(ctx, term)
 	if err != nil {
 		return err
 	}
