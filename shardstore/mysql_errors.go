@@ -2,6 +2,7 @@ package shardstore
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ const (
 	mysqlNoTableRight    = 1142
 	mysqlNoTable         = 1146
 	mysqlPacketTooLarge  = 1153
+	mysqlNoHostRight     = 1130
 	mysqlLockTimeout     = 1205
 	mysqlDeadlock        = 1213
 	mysqlNoGlobalRight   = 1227
@@ -34,6 +36,7 @@ const (
 	mysqlReadOnlySession = 1792
 	mysqlReadOnlyMode    = 1836
 	mysqlAuthSocket      = 1698 // MariaDB: the account is for the server's own machine
+	mysqlNeedsTLS        = 3159
 )
 
 func mysqlCode(err error) uint16 {
@@ -99,7 +102,11 @@ func (s *mysqlShard) openProblem(err error) error {
 	}
 	kind := ErrUnreachable
 	switch mysqlCode(err) {
-	case mysqlNoRights, mysqlWrongPassword, mysqlAuthSocket, mysqlNoDatabase, mysqlNoTableRight, mysqlNoGlobalRight:
+	case mysqlNoRights, mysqlWrongPassword, mysqlAuthSocket, mysqlNoDatabase, mysqlNoTableRight, mysqlNoGlobalRight,
+		mysqlNoHostRight, mysqlNeedsTLS:
+		kind = ErrRefused
+	}
+	if isDistrust(err) {
 		kind = ErrRefused
 	}
 	return problemf(kind, "shard %s: database %s cannot be used: %s: %w", s.name, s.servers.database, diagnoseMySQL(err).remedy, err)
@@ -119,6 +126,10 @@ func diagnoseMySQL(err error) diagnosis {
 		return diagnosis{"is busy", "it has too many connections; raise max_connections"}
 	case mysqlWrongPassword, mysqlAuthSocket:
 		return diagnosis{"cannot be used", "the account or its password is refused; mend the URL's user or the password's file"}
+	case mysqlNoHostRight:
+		return diagnosis{"cannot be used", "the account may not come from this host; CREATE USER for it, or for 'USER'@'%'"}
+	case mysqlNeedsTLS:
+		return diagnosis{"cannot be used", "the account must use TLS; put ?tls=true or ?tls=skip-verify into the URL"}
 	case mysqlNoRights, mysqlNoTableRight, mysqlNoGlobalRight:
 		return diagnosis{"cannot be used", "the account lacks a right; GRANT ALL on this database to it"}
 	case mysqlNoDatabase:
@@ -133,6 +144,9 @@ func diagnoseMySQL(err error) diagnosis {
 		return diagnosis{"cannot take it", "max_allowed_packet is too small"}
 	}
 	switch {
+	case isDistrust(err):
+		return diagnosis{"cannot be used", "the server has no TLS, or its certificate is not trusted here; give it one, or put " +
+			"?tls=skip-verify or ?tls=false into the URL"}
 	case isReadOnly(err):
 		return diagnosis{"cannot be written", "it is read-only; name the host that is written in the URL, too"}
 	case errors.Is(err, errBehind):
@@ -146,6 +160,12 @@ func diagnoseMySQL(err error) diagnosis {
 		return diagnosis{"does not answer", "see whether the server runs and can be reached"}
 	}
 	return diagnosis{"cannot be used", "the database refused it"}
+}
+
+// isDistrust tells that TLS was asked for, and that the server cannot do it or is not who it should be.
+func isDistrust(err error) bool {
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	return unverified || errors.Is(err, mysql.ErrNoTLS)
 }
 
 func noAnswer(err error) bool {

@@ -168,6 +168,7 @@ func TestWhatIsWrongWithADatabaseIsSaid(t *testing.T) {
 		"another user":     {"mysql://nobody@" + rest, shardstore.ErrRefused, "the account or its password is refused"},
 		"no such database": {strings.Replace(url, "/multichat", "/nosuch", 1), shardstore.ErrRefused, ""},
 		"no password file": {strings.Replace(url, "password-file=", "password-file=/nosuch", 1), shardstore.ErrSpec, "its password cannot be read"},
+		"no trust":         {url + "&tls=true", shardstore.ErrRefused, "its certificate is not trusted here"},
 		"nobody listens":   {"mysql://" + user + "@127.0.0.1:1/a?password-file=" + secret, shardstore.ErrUnreachable, "see whether the server runs"},
 	} {
 		err := shardstore.Init(t.Context(), urlSpecs(c.url), shardstore.Options{})
@@ -250,6 +251,16 @@ func TestAFencedServerWritesNothingAndFindsItsNewMap(t *testing.T) {
 	var left int
 	if err := dbs[0].QueryRow("SELECT COUNT(*) FROM inbox").Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d messages are on the old shard, %v", left, err)
+	}
+}
+
+// What does not answer is waited for, so what is wrong with another shard must not wait behind it.
+func TestWhatIsWrongIsSaidBeforeWhatDoesNotAnswer(t *testing.T) {
+	f := newFolder(t)
+	f.write("b", "not a database")
+	specs := append(urlSpecs("mysql://multichat@127.0.0.1:1/a"), f.specs("b")...)
+	if _, err := shardstore.Open(t.Context(), specs, shardstore.Options{}); !errors.Is(err, shardstore.ErrForeign) {
+		t.Errorf("the error is %v, want ErrForeign", err)
 	}
 }
 

@@ -75,25 +75,43 @@ func openAll(ctx context.Context, specs []Spec, create bool, opt Options) (_ []*
 			closeAll(members)
 		}
 	}()
+	var silent error
 	for i, spec := range specs {
-		shard, err := openShard(ctx, spec.Name, locations[i], create, opt)
-		if err != nil {
+		m, err := openMember(ctx, spec.Name, locations[i], create, opt)
+		switch {
+		case errors.Is(err, ErrUnreachable):
+			silent = cmp.Or(silent, err) // what is wrong with another shard is said first: it does not pass by itself
+		case err != nil:
 			return nil, err
+		default:
+			members = append(members, m)
 		}
-		m := &member{name: spec.Name, shard: shard}
-		members = append(members, m)
-		if m.id, err = shard.Identity(ctx); err != nil {
-			return nil, err
-		}
-		if !create && !m.id.Joined() {
-			return nil, notInitialised(m.name)
-		}
-		if err := shard.Migrate(ctx); err != nil {
-			return nil, err
-		}
+	}
+	if silent != nil {
+		return nil, silent
 	}
 	slices.SortFunc(members, func(a, b *member) int { return cmp.Compare(a.name, b.name) })
 	return members, nil
+}
+
+// openMember opens a shard, finds out who it is, and brings its schema up to date.
+func openMember(ctx context.Context, name string, at location, create bool, opt Options) (_ *member, err error) {
+	shard, err := openShard(ctx, name, at, create, opt)
+	if err != nil {
+		return nil, err
+	}
+	m := &member{name: name, shard: shard}
+	m.id, err = shard.Identity(ctx)
+	if err == nil && !create && !m.id.Joined() {
+		err = notInitialised(name)
+	}
+	if err == nil {
+		err = shard.Migrate(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, shard.Close())
+	}
+	return m, nil
 }
 
 func openShard(ctx context.Context, name string, at location, create bool, opt Options) (Shard, error) {

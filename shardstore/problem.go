@@ -20,10 +20,11 @@ var (
 	ErrForeign = errors.New("not a database of multichat")
 	// ErrNewerSchema is a shard that only a newer multichat understands.
 	ErrNewerSchema = errors.New("a shard has a newer schema")
-	// ErrRefused is a database that does not take the account.
-	ErrRefused = errors.New("a shard's database refuses the account")
-	// ErrNotFit is a database server with settings that a shard must not have.
-	ErrNotFit = errors.New("a shard's database server is not fit")
+	// ErrRefused is a database that does not let this program in, or do what it must: its account, or a file's permissions.
+	ErrRefused = errors.New("a shard's database refuses this program")
+	// ErrNotFit is a database that cannot be a shard as it is: a server with settings that a shard must not have, a file
+	// that is damaged.
+	ErrNotFit = errors.New("a shard's database is not fit")
 	// ErrMap is a set of shards in which a partition is served by none, or by more than one.
 	ErrMap = errors.New("the partitions are not served by exactly one shard each")
 )

@@ -39,7 +39,17 @@ func openProblem(name, file string, err error) error {
 	if already, ok := errors.AsType[*problem](err); ok {
 		return already
 	}
-	return problemf(ErrUnreachable, "shard %s: %s cannot be used: %s: %w", name, file, diagnose(err).remedy, err)
+	kind := ErrUnreachable
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_CANTOPEN:
+		kind = ErrRefused
+	case sqlite3.SQLITE_CORRUPT:
+		kind = ErrNotFit
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		kind = ErrRefused
+	}
+	return problemf(kind, "shard %s: %s cannot be used: %s: %w", name, file, diagnose(err).remedy, err)
 }
 
 func diagnose(err error) diagnosis {
