@@ -84,9 +84,11 @@ func (s *mysqlShard) session(ctx context.Context) (session, error) {
 			return session{}, err
 		}
 		query := func(text string, args ...any) (*sql.Rows, error) { return conn.QueryContext(ctx, text, args...) }
+		seen := s.newest.Load() // before the question: what others see meanwhile says nothing of this connection
 		head, err := readHead(query)
 		switch {
-		case err == nil && s.noteHead(head.Newest):
+		case err == nil && int64(head.Newest) >= seen:
+			s.noteHead(head.Newest)
 			return session{query: query, head: head, end: func() { conn.Close() }}, nil
 		case err == nil:
 			conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -99,15 +101,12 @@ func (s *mysqlShard) session(ctx context.Context) (session, error) {
 	}
 }
 
-// noteHead keeps the newest seq that was seen, and reports false for one that is behind it.
-func (s *mysqlShard) noteHead(newest chat.Seq) bool {
+// noteHead keeps the newest seq that was seen.
+func (s *mysqlShard) noteHead(newest chat.Seq) {
 	for {
 		seen := s.newest.Load()
-		if int64(newest) < seen {
-			return false
-		}
-		if s.newest.CompareAndSwap(seen, int64(newest)) {
-			return true
+		if int64(newest) <= seen || s.newest.CompareAndSwap(seen, int64(newest)) {
+			return
 		}
 	}
 }
@@ -116,7 +115,6 @@ func (s *mysqlShard) noteHead(newest chat.Seq) bool {
 func (s *mysqlShard) exec(ctx context.Context, text string, args ...any) (rows int64, err error) {
 	result, err := s.pool.ExecContext(ctx, text, args...)
 	if err != nil {
-		s.servers.blame(err)
 		return 0, err
 	}
 	return result.RowsAffected()
@@ -138,15 +136,7 @@ func (s *mysqlShard) ownNumber(ctx context.Context) (chat.ShardNumber, error) {
 	if known := s.number.Load(); known > 0 {
 		return chat.ShardNumber(known - 1), nil
 	}
-	found := false
-	var number chat.ShardNumber
-	err := each(s.query(ctx, "SELECT number FROM shard WHERE id = 1"))(func(rows *sql.Rows) error {
-		found = true
-		return rows.Scan(&number)
-	})
-	if err == nil && !found {
-		err = notInitialised(s.name)
-	}
+	number, err := readNumber(s.within(ctx))
 	if err != nil {
 		return 0, err
 	}

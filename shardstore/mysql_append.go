@@ -26,7 +26,7 @@ func (s *mysqlShard) Append(ctx context.Context, fence Fence, batch []chat.Submi
 		if len(fresh) == 0 {
 			return out, nil
 		}
-		counter, err := s.write(ctx, doing, appendPacket(fence, number, batch, fresh))
+		counter, err := s.write(ctx, doing, s.appendPacket(fence, number, batch, fresh))
 		if err == nil {
 			s.noteHead(chat.SeqAt(counter, number))
 			first := counter - int64(len(fresh)) + 1
@@ -90,7 +90,7 @@ func (s *mysqlShard) whyNot(ctx context.Context, fence Fence) error {
 }
 
 // appendPacket stores those of the batch that are named, if all their recipients exist.
-func appendPacket(fence Fence, number chat.ShardNumber, batch []chat.Submission, fresh []int) *packet {
+func (s *mysqlShard) appendPacket(fence Fence, number chat.ShardNumber, batch []chat.Submission, fresh []int) *packet {
 	recipients := make(map[chat.Mailbox]bool)
 	var asked []any
 	for _, i := range fresh {
@@ -100,7 +100,7 @@ func appendPacket(fence Fence, number chat.ShardNumber, batch []chat.Submission,
 		}
 	}
 	n := len(fresh)
-	p := newPacket(fence, n, 0, asked, fmt.Sprintf("@found = %d", len(asked)))
+	p := s.newPacket(fence, n, 0, asked, fmt.Sprintf("@found = %d", len(asked)))
 	p.args = append(make([]any, 0, len(p.args)+7*n), p.args...)
 	p.text.Grow(96 * n)
 	p.add("; INSERT INTO inbox (seq, pid, userid, msg_id, from_user, from_name, sent_ms, body) VALUES ")
@@ -113,7 +113,7 @@ func appendPacket(fence Fence, number chat.ShardNumber, batch []chat.Submission,
 		if text == nil {
 			text = []byte{} // nil would be NULL
 		}
-		fmt.Fprintf(&p.text, "((LAST_INSERT_ID() - %d) * %d + %d, ?,?,?,?,?,?,?)", n-1-i, chat.MaxShards, number)
+		fmt.Fprintf(&p.text, "((CAST(LAST_INSERT_ID() AS SIGNED) - %d) * %d + %d, ?,?,?,?,?,?,?)", n-1-i, chat.MaxShards, number)
 		p.args = append(p.args, int64(fence.Partition(m.To)), blob(m.To), blob(m.ID), blob(m.From), blob(m.FromName),
 			m.Sent.UnixMilli(), text)
 	}

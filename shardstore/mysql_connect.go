@@ -139,6 +139,8 @@ func firstWrong(errs []error) error {
 func (c mysqlConnector) connect(ctx context.Context, host string) (driver.Conn, error) {
 	cfg := c.servers.base.Clone()
 	cfg.Addr, cfg.MultiStatements = host, c.use.multiStatements
+	// A host that was written and is read-only now is left at once. A writer leaves it too, and says why.
+	cfg.RejectReadOnly = c.use != mysqlWrites
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, problemf(ErrSpec, "shard %s: %w", c.servers.name, err)
@@ -157,8 +159,11 @@ func (c mysqlConnector) connect(ctx context.Context, host string) (driver.Conn, 
 // prepare sets the session up, and refuses a server that must not be written.
 func (c mysqlConnector) prepare(ctx context.Context, conn driver.Conn, host string) error {
 	for _, text := range []string{
+		// First, and whatever the server has in mind for its clients: the driver escapes for this one.
+		"SET NAMES utf8mb4",
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-		"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 2, wait_timeout = " +
+		"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, completion_type = 0, " +
+			"sql_select_limit = 18446744073709551615, lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, wait_timeout = " +
 			strconv.Itoa(c.use.idle),
 	} {
 		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, text, nil); err != nil {
@@ -174,7 +179,8 @@ func (c mysqlConnector) prepare(ctx context.Context, conn driver.Conn, host stri
 
 // serverVariables are the settings of a server that matter here.
 const serverVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'sync_binlog', " +
-	"'innodb_flush_log_at_trx_commit', 'read_only', 'super_read_only', 'max_allowed_packet', 'version')"
+	"'innodb_flush_log_at_trx_commit', 'binlog_format', 'read_only', 'super_read_only', 'max_allowed_packet', 'version', " +
+	"'group_replication_group_name')"
 
 func readVariables(ctx context.Context, conn driver.Conn) (map[string]string, error) {
 	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, serverVariables, nil)
@@ -200,8 +206,11 @@ var errReadOnly = errors.New("it is read-only")
 
 // check refuses a server that cannot be written, and one that may lose what it has acknowledged.
 func (s *mysqlServers) check(host string, state map[string]string) error {
-	if state["read_only"] == "ON" || state["super_read_only"] == "ON" {
+	if state["read_only"] != "OFF" || state["super_read_only"] == "ON" { // the one is all that MariaDB has
 		return atHost(host, errReadOnly)
+	}
+	if state["binlog_format"] == "STATEMENT" {
+		return problemf(ErrNotFit, "shard %s: %s has binlog_format=STATEMENT: set it to ROW", s.name, host)
 	}
 	if packet, err := strconv.Atoi(state["max_allowed_packet"]); err != nil || packet < mysqlMaxPacket {
 		return problemf(ErrNotFit, "shard %s: %s takes packets of %s bytes: set max_allowed_packet to %d or more",

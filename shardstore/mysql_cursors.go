@@ -22,7 +22,7 @@ func (s *mysqlShard) OpenCursors(ctx context.Context, fence Fence, devices []cha
 		return cursors, nil
 	}
 	for part := range slices.Chunk(missing, maxList) {
-		_, err := s.write(ctx, "register devices", cursorPacket(fence, part, time.Now()))
+		_, err := s.write(ctx, "register devices", s.cursorPacket(fence, part, time.Now()))
 		switch {
 		case errors.Is(err, errGuard): // the fence, or no user of the devices exists
 			if err := s.whyNot(ctx, fence); err != nil {
@@ -56,7 +56,7 @@ func missingDevices(devices []chat.Device, cursors []chat.Cursor) []chat.Device 
 
 // cursorPacket makes the rows of devices that have none. A user's first device starts where the user does, a further one
 // where the most advanced of the others is; those that are then too many make room before that.
-func cursorPacket(fence Fence, devices []chat.Device, now time.Time) *packet {
+func (s *mysqlShard) cursorPacket(fence Fence, devices []chat.Device, now time.Time) *packet {
 	fresh := make(map[chat.UserID]int)
 	var users, perUser, wanted []any
 	for _, d := range devices {
@@ -68,7 +68,7 @@ func cursorPacket(fence Fence, devices []chat.Device, now time.Time) *packet {
 	for _, u := range users {
 		perUser = append(perUser, u, int64(fresh[chat.UserID(u.([]byte))]))
 	}
-	p := newPacket(fence, 1, 0, users, "@found > 0")
+	p := s.newPacket(fence, 1, 0, users, "@found > 0")
 	p.add("; DELETE c FROM `cursor` AS c JOIN ("+
 		"SELECT userid, device, ROW_NUMBER() OVER (PARTITION BY userid ORDER BY seen_at DESC, device DESC) AS place "+
 		"FROM `cursor` WHERE userid IN ("+marks(len(users))+")) AS others ON others.userid = c.userid AND others.device = c.device "+

@@ -35,6 +35,7 @@ const (
 	mysqlReadOnlyOption  = 1290
 	mysqlReadOnlySession = 1792
 	mysqlReadOnlyMode    = 1836
+	mysqlBinlogStatement = 1665 // a statement that this format of the binlog cannot hold
 	mysqlAuthSocket      = 1698 // MariaDB: the account is for the server's own machine
 	mysqlNeedsTLS        = 3159
 )
@@ -72,7 +73,8 @@ func verdict(err error) error {
 func beforeCommit(err error) bool {
 	switch mysqlCode(err) {
 	case mysqlDiskFull, mysqlNullValue, mysqlDuplicate, mysqlTableFull, mysqlNoTableRight, mysqlNoTable, mysqlPacketTooLarge,
-		mysqlLockTimeout, mysqlDeadlock, mysqlReadOnlyOption, mysqlReadOnlySession, mysqlReadOnlyMode, mysqlNoGlobalRight:
+		mysqlLockTimeout, mysqlDeadlock, mysqlReadOnlyOption, mysqlReadOnlySession, mysqlReadOnlyMode, mysqlNoGlobalRight,
+		mysqlBinlogStatement:
 		return true
 	}
 	return errors.Is(err, driver.ErrBadConn) // the driver says so only of what it has not sent
@@ -140,6 +142,8 @@ func diagnoseMySQL(err error) diagnosis {
 		return diagnosis{"does not answer", "it is shutting down"}
 	case mysqlLockTimeout, mysqlDeadlock:
 		return diagnosis{"is busy", "another transaction holds its rows; see SHOW PROCESSLIST"}
+	case mysqlBinlogStatement:
+		return diagnosis{"cannot be used", "its binlog_format is STATEMENT; set it to ROW"}
 	case mysqlPacketTooLarge:
 		return diagnosis{"cannot take it", "max_allowed_packet is too small"}
 	}
@@ -151,6 +155,8 @@ func diagnoseMySQL(err error) diagnosis {
 		return diagnosis{"cannot be written", "it is read-only; name the host that is written in the URL, too"}
 	case errors.Is(err, errBehind):
 		return behind
+	case errors.Is(err, errNoSequencer):
+		return headless
 	case errors.Is(err, errStale):
 		return diagnosis{"is behind", "its server lacks messages that were read before: a replica that has not caught up, or " +
 			"a backup that was restored, which takes `multichat shard lift`"}

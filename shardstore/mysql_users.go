@@ -30,7 +30,7 @@ func (s *mysqlShard) RemoveUser(ctx context.Context, fence Fence, id chat.UserID
 func (s *mysqlShard) changeUser(
 	ctx context.Context, doing string, fence Fence, id chat.UserID, condition string, refusal error, text string, args ...any,
 ) error {
-	p := newPacket(fence, 1, 1, []any{blob(id)}, condition)
+	p := s.newPacket(fence, 1, 1, []any{blob(id)}, condition)
 	p.add("; "+text, args...)
 	_, err := s.write(ctx, doing, p)
 	if !errors.Is(err, errGuard) {

@@ -52,13 +52,13 @@ func (w *mysqlWriter) close() error {
 }
 
 // packet is a transaction that travels as a whole. It takes seqs from the sequencer, under the fence, and goes on only if
-// its condition holds, and no message is above the seqs that it has taken:
+// its condition holds, and nothing is above the seqs that it has taken, neither there nor among what this process has seen:
 //
 //	BEGIN;
 //	DO LAST_INSERT_ID(0);
 //	UPDATE shard SET counter = LAST_INSERT_ID(counter + …) …;   no row if the epoch is another
 //	SELECT COUNT(*), (SELECT MAX(seq) FROM inbox) INTO @found, @newest FROM users WHERE userid IN (…);
-//	UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND …, number, NULL) …;   error 1048 if not
+//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0 AND …) IS NOT TRUE;   error 1048 if so
 //	…;
 //	COMMIT
 //
@@ -71,7 +71,7 @@ type packet struct {
 
 // newPacket begins a transaction that takes n seqs. users is 1 for a change of users, else 0. condition is over @found,
 // how many of some users there are; asked with none, @found is 0.
-func newPacket(fence Fence, n, users int, asked []any, condition string) *packet {
+func (s *mysqlShard) newPacket(fence Fence, n, users int, asked []any, condition string) *packet {
 	p := new(packet)
 	p.add("BEGIN; DO LAST_INSERT_ID(0); UPDATE shard SET counter = LAST_INSERT_ID(counter + ?), user_rev = user_rev + ? "+
 		"WHERE id = 1 AND map_epoch = ?", int64(n), int64(users), fence.Epoch)
@@ -81,8 +81,9 @@ func newPacket(fence Fence, n, users int, asked []any, condition string) *packet
 	} else {
 		p.add("; SELECT 0, MAX(seq) INTO @found, @newest FROM inbox")
 	}
-	p.add("; UPDATE shard SET number = IF(LAST_INSERT_ID() > 0 AND "+condition+" AND "+
-		"COALESCE(@newest, 0) < (LAST_INSERT_ID() - ?) * ?, number, NULL) WHERE id = 1", int64(n-1), int64(chat.MaxShards))
+	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0 AND "+condition+" AND "+
+		"GREATEST(COALESCE(@newest, 0), ?) < (CAST(LAST_INSERT_ID() AS SIGNED) - ?) * ?) IS NOT TRUE",
+		s.newest.Load(), int64(n-1), int64(chat.MaxShards))
 	return p
 }
 
@@ -120,6 +121,7 @@ func (s *mysqlShard) write(ctx context.Context, doing string, p *packet) (counte
 		if err != nil {
 			return 0, s.notStored(doing, err)
 		}
+		unsent := ctx.Err() != nil // then the driver sends nothing either
 		counter, err = send(ctx, conn, text, args)
 		conn.Close()
 		switch {
@@ -133,7 +135,7 @@ func (s *mysqlShard) write(ctx context.Context, doing string, p *packet) (counte
 		if known := verdict(err); known != nil {
 			return 0, known
 		}
-		if beforeCommit(err) {
+		if unsent || beforeCommit(err) {
 			return 0, s.notStored(doing, err)
 		}
 		return 0, s.perhapsStored(doing, err)

@@ -39,6 +39,10 @@ type diagnosis struct {
 var behind = diagnosis{"is damaged", "its counter is behind its newest message, as after a backup was restored; " +
 	"run `multichat shard lift`"}
 
+// headless is the diagnosis of errNoSequencer.
+var headless = diagnosis{"is damaged", "the row of its table shard is missing, as while a backup is being restored; " +
+	"restore it whole, and then run `multichat shard lift`"}
+
 // problem is an error that reads as its sentence alone and is of a kind.
 type problem struct {
 	kind     error

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -45,16 +46,39 @@ func (r *reads) Head(ctx context.Context) (chat.Head, error) {
 	return s.head, nil
 }
 
+// errNoSequencer is a shard without its one row of shard, as while a backup is being restored.
+var errNoSequencer = errors.New("the row of the shard's sequencer is missing")
+
 func readHead(query querier) (chat.Head, error) {
 	var head chat.Head
 	var number chat.ShardNumber
 	var counter int64
-	err := each(query("SELECT number, counter, user_rev, map_epoch FROM shard WHERE id = 1"))(
+	err := one(query("SELECT number, counter, user_rev, map_epoch FROM shard WHERE id = 1"))(
 		func(rows *sql.Rows) error { return rows.Scan(&number, &counter, &head.UserRev, &head.MapEpoch) })
 	if counter > 0 {
 		head.Newest = chat.SeqAt(counter, number)
 	}
 	return head, err
+}
+
+func readNumber(query querier) (number chat.ShardNumber, err error) {
+	err = one(query("SELECT number FROM shard WHERE id = 1"))(func(rows *sql.Rows) error { return rows.Scan(&number) })
+	return number, err
+}
+
+// one is each for a query of the shard's row.
+func one(rows *sql.Rows, err error) func(f func(*sql.Rows) error) error {
+	return func(f func(*sql.Rows) error) error {
+		found := false
+		err := each(rows, err)(func(rows *sql.Rows) error {
+			found = true
+			return f(rows)
+		})
+		if err == nil && !found {
+			err = errNoSequencer
+		}
+		return err
+	}
 }
 
 // Arrivals reads the head first: a row that is missed then is above it.

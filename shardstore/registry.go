@@ -63,8 +63,7 @@ func readIdentity(query querier) (Identity, error) {
 	if id.Highest, err = parseNumber(meta[metaHighest]); err != nil {
 		return Identity{}, err
 	}
-	err = each(query("SELECT number FROM shard WHERE id = 1"))(
-		func(rows *sql.Rows) error { return rows.Scan(&id.Number) })
+	id.Number, err = readNumber(query)
 	return id, err
 }
 
@@ -173,8 +172,7 @@ func (r *registry) Place(ctx context.Context, plan Plan) (now Plan, err error) {
 
 // servePlanned makes the shard serve what the plan has for it, and raises the map's epoch.
 func servePlanned(tx enrolment, plan Plan) error {
-	var self chat.ShardNumber
-	err := each(tx.query("SELECT number FROM shard WHERE id = 1"))(func(rows *sql.Rows) error { return rows.Scan(&self) })
+	self, err := readNumber(tx.query)
 	if err != nil {
 		return err
 	}

@@ -78,8 +78,11 @@ func diagnose(err error) diagnosis {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return diagnosis{"is damaged", "the file is damaged; restore it from a backup"}
 	}
-	if errors.Is(err, errBehind) {
+	switch {
+	case errors.Is(err, errBehind):
 		return behind
+	case errors.Is(err, errNoSequencer):
+		return headless
 	}
 	return diagnosis{"cannot be used", "the database refused it"}
 }

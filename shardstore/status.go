@@ -9,7 +9,7 @@ import (
 	"multichat/internal/chat"
 )
 
-// Status is what [Inspect] finds out about one shard. If Err is not nil, of the rest only Name is told.
+// Status is what [Inspect] finds out about one shard. If Err is not nil, only Name can be relied on besides.
 type Status struct {
 	Name string
 	Err  error // why the shard could not be looked at, a sentence with the remedy
@@ -151,7 +151,10 @@ func (r *registry) lift(ctx context.Context) error {
 		if _, err := tx.exec("UPDATE shard SET counter = ? WHERE id = 1 AND counter < ?", newest.Counter(), newest.Counter()); err != nil {
 			return err
 		}
-		_, err = tx.exec("UPDATE shard SET counter = counter + ? WHERE id = 1", int64(liftBy))
+		rows, err := tx.exec("UPDATE shard SET counter = counter + ? WHERE id = 1", int64(liftBy))
+		if err == nil && rows != 1 {
+			err = errNoSequencer
+		}
 		return err
 	})
 }

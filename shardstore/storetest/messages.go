@@ -193,7 +193,8 @@ func testFence(t *testing.T, r *rig) {
 	device := []chat.Device{{User: "bob", ID: "new"}}
 	writes := map[string]func() error{
 		"Append": func() error {
-			_, err := r.Append(t.Context(), r.shard, []chat.Submission{submission("fenced", "bob", "fenced")})
+			_, err := r.Append(t.Context(), r.shard, []chat.Submission{
+				submission("fenced", "bob", "fenced"), submission("fenced too", "bob", "fenced"), submission("and", "carol", "x")})
 			return err
 		},
 		"Append of what is stored": func() error {
