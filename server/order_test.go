@@ -240,3 +240,38 @@ func pollInTurn(t *testing.T, user chat.UserID, nodes []*node, j *journal, sentA
 		}
 	}
 }
+
+// A shard that refuses for a moment is tried again, and whoever sends meanwhile does not go by.
+func TestWhatIsTriedAgainIsNotOvertaken(t *testing.T) {
+	onBothEngines(1, func(t *testing.T, c *cluster) {
+		c.addUsers("alice", "bob")
+		n := c.serve()
+		n.say("alice", "bob", "0")
+		refusing := true // guarded by mu
+		var mu sync.Mutex
+		n.store.on("Append", func(_ context.Context, do func() error) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if refusing {
+				return chat.Errorf(chat.CodeUnavail, "the shard refuses")
+			}
+			return do()
+		})
+		var group sync.WaitGroup
+		want := []chat.MessageID{"0"}
+		for i := 1; i <= 5; i++ {
+			id := chat.MessageID(fmt.Sprint(i))
+			tried := n.store.count("Append")
+			group.Go(func() { n.say("alice", "bob", string(id)) })
+			eventually(t, "the shard has refused again", func() bool { return n.store.count("Append") > tried+1 })
+			want = append(want, id)
+		}
+		mu.Lock()
+		refusing = false
+		mu.Unlock()
+		group.Wait()
+		if got := idsOf(c.stored("bob")); !slices.Equal(got, want) {
+			t.Errorf("stored: %q, want %q", got, want)
+		}
+	})(t)
+}

@@ -71,29 +71,41 @@ func (e *syncEngine) hold(ctx context.Context, m chat.Submission) chat.Stored {
 	defer cancel()
 	defer context.AfterFunc(e.working, cancel)()
 	refusal := errNotStored
-	for retry := minAppendRetry; ctx.Err() == nil; retry = min(2*retry, maxAppendRetry) {
-		stored, err := e.try(ctx, m)
-		switch {
-		case err == nil:
-			return stored
-		case errors.Is(err, chat.ErrMoved): // the next attempt goes to where the mailbox is now
-		case chat.AsError(err).Code != chat.CodeUnavail:
-			refusal = errInDoubt
+	for ctx.Err() == nil {
+		sh := e.shards[e.store.Locate(m.To)]
+		select {
+		case sh.turn <- struct{}{}:
+		case <-ctx.Done():
+			return chat.Stored{Err: refusal}
 		}
-		pause(ctx, retry)
+		stored, err := e.insist(ctx, sh, m, &refusal)
+		<-sh.turn
+		if err == nil {
+			return stored
+		}
 	}
 	return chat.Stored{Err: refusal}
 }
 
-// try makes one attempt on the shard where the mailbox is, when it is the message's turn there.
-func (e *syncEngine) try(ctx context.Context, m chat.Submission) (chat.Stored, error) {
-	sh := e.shards[e.store.Locate(m.To)]
-	select {
-	case sh.turn <- struct{}{}:
-		defer func() { <-sh.turn }()
-	case <-ctx.Done():
-		return chat.Stored{}, errNotStored
+// insist tries until the message is stored, or it is not the shard's any more, or ctx ends. It keeps its turn meanwhile:
+// whoever went by would be stored before it, though it was sent after.
+func (e *syncEngine) insist(ctx context.Context, sh *syncShard, m chat.Submission, refusal **chat.Error) (chat.Stored, error) {
+	for retry := minAppendRetry; ; retry = min(2*retry, maxAppendRetry) {
+		stored, err := e.try(ctx, sh, m)
+		switch {
+		case err == nil, errors.Is(err, chat.ErrMoved):
+			return stored, err
+		case chat.AsError(err).Code != chat.CodeUnavail:
+			*refusal = errInDoubt
+		}
+		if pause(ctx, retry); ctx.Err() != nil {
+			return chat.Stored{}, err
+		}
 	}
+}
+
+// try makes one attempt, as a batch of one.
+func (e *syncEngine) try(ctx context.Context, sh *syncShard, m chat.Submission) (chat.Stored, error) {
 	attempt, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	batch := []chat.Submission{m}
