@@ -170,11 +170,33 @@ func (c mysqlConnector) prepare(ctx context.Context, conn driver.Conn, host stri
 			return atHost(host, err)
 		}
 	}
-	state, err := readVariables(ctx, conn)
+	state, err := readPairs(ctx, conn, serverVariables)
 	if err != nil {
 		return atHost(host, err)
 	}
+	if state["group_replication_group_name"] != "" {
+		if err := checkMember(ctx, conn); err != nil {
+			return atHost(host, err)
+		}
+	}
 	return c.servers.check(host, state)
+}
+
+var errNotPrimary = errors.New("it is not a primary of its replication group that is online")
+
+// checkMember refuses a member of a replication group that cannot be written: one that has just left its group is not
+// always read-only.
+func checkMember(ctx context.Context, conn driver.Conn) error {
+	members, err := readPairs(ctx, conn, "SELECT member_state, member_role FROM performance_schema.replication_group_members "+
+		"WHERE member_id = @@server_uuid")
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for its place in its replication group, which takes "+
+			"GRANT SELECT ON performance_schema.replication_group_members: %w", err)
+	case members["ONLINE"] != "PRIMARY":
+		return errNotPrimary
+	}
+	return nil
 }
 
 // serverVariables are the settings of a server that matter here.
@@ -182,23 +204,24 @@ const serverVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin'
 	"'innodb_flush_log_at_trx_commit', 'binlog_format', 'read_only', 'super_read_only', 'max_allowed_packet', 'version', " +
 	"'group_replication_group_name')"
 
-func readVariables(ctx context.Context, conn driver.Conn) (map[string]string, error) {
-	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, serverVariables, nil)
+// readPairs reads rows of two columns.
+func readPairs(ctx context.Context, conn driver.Conn, text string) (map[string]string, error) {
+	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, text, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	state := make(map[string]string)
+	pairs := make(map[string]string)
 	row := make([]driver.Value, 2)
 	for {
 		err := rows.Next(row)
 		if err == io.EOF {
-			return state, nil
+			return pairs, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		state[fmt.Sprintf("%s", row[0])] = fmt.Sprintf("%s", row[1])
+		pairs[fmt.Sprintf("%s", row[0])] = fmt.Sprintf("%s", row[1])
 	}
 }
 

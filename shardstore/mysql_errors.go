@@ -54,7 +54,7 @@ func isReadOnly(err error) bool {
 	case mysqlReadOnlyOption, mysqlReadOnlySession, mysqlReadOnlyMode:
 		return true
 	}
-	return errors.Is(err, errReadOnly)
+	return errors.Is(err, errReadOnly) || errors.Is(err, errNotPrimary)
 }
 
 // verdict is the error of a packet that its writer decides by; nil for any other.

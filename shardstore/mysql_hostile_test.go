@@ -3,6 +3,8 @@ package shardstore_test
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -232,5 +234,37 @@ func TestWritesUnderABackupsLockDoNotPileUp(t *testing.T) {
 	insist(t, s.Store, toBob("meanwhile"))
 	if n := s.inbox()["meanwhile"]; n != 1 {
 		t.Errorf("stored %d times", n)
+	}
+}
+
+func TestAMemberOfAReplicationGroupIsWrittenWhenItIsPrimary(t *testing.T) {
+	t.Parallel()
+	if flavor := mysqltest.Shared(t).Flavor(); flavor != mysqltest.MySQL {
+		t.Skipf("%s has no replication groups", flavor)
+	}
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := port.Addr().String()
+	port.Close()
+	server := mysqltest.Start(t, "--performance-schema=ON", "--gtid-mode=ON", "--enforce-gtid-consistency=ON",
+		"--plugin-load-add=group_replication.so", "--group-replication-group-name=9b6f8a52-6f0c-4c57-8d5e-1a8c3f5c2a11",
+		"--group-replication-start-on-boot=OFF", "--group-replication-local-address="+group,
+		"--group-replication-bootstrap-group=ON")
+	url, _ := server.Database(t)
+	admin := server.AdminDB(t)
+	open := func() error { return shardstore.Init(t.Context(), urlSpecs(url), shardstore.Options{}) }
+	if err := open(); !errors.Is(err, shardstore.ErrRefused) || !strings.Contains(err.Error(), "GRANT SELECT ON performance_schema") {
+		t.Errorf("an account that may not look at the group: %v", err)
+	}
+	user, _, _ := strings.Cut(strings.TrimPrefix(url, "mysql://"), "@")
+	execAll(t, admin, "GRANT SELECT ON performance_schema.replication_group_members TO '"+user+"'@'%'")
+	if err := open(); !errors.Is(err, shardstore.ErrUnreachable) || !strings.Contains(err.Error(), "not a primary") {
+		t.Errorf("a member that is offline: %v", err)
+	}
+	execAll(t, admin, "START GROUP_REPLICATION")
+	if err := open(); err != nil {
+		t.Errorf("the primary: %v", err)
 	}
 }
