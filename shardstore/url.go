@@ -110,7 +110,7 @@ func (s Spec) parseMySQL(rest string) (at mysqlAddress, err error) {
 	authority, database, _ := strings.Cut(rest, "/")
 	i := strings.LastIndexByte(authority, '@')
 	if i < 0 {
-		return at, wrong("its URL names no user")
+		return at, wrong("its URL names no user, or a / or ? in the password is not escaped as %2F or %3F")
 	}
 	user, password, _ := strings.Cut(authority[:i], ":")
 	if at.user, err = url.PathUnescape(user); err != nil || at.user == "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"multichat/internal/chat"
@@ -26,7 +25,11 @@ func (c *userAddCmd) Run(ctx context.Context, term terminal) error {
 	if u.Name == "" {
 		u.Name = c.UserID
 	}
-	if err := errors.Join(chat.CheckUserID(u.ID), chat.CheckName(u.Name)); err != nil {
+	err := chat.CheckUserID(u.ID)
+	if err == nil {
+		err = chat.CheckName(u.Name)
+	}
+	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	password, err := c.password(term, c.UserID, true)
