@@ -44,9 +44,9 @@ func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (
 	s.pool.SetConnMaxLifetime(mysqlConnLifetime)
 	s.registry = registry{
 		reads: &reads{
-			query:  s.pool.QueryContext,
-			fresh:  s.session,
-			unread: func(err error) error { return s.notStored("be read", err) },
+			answers: answers{name, diagnoseMySQL},
+			query:   s.pool.QueryContext,
+			fresh:   s.session,
 			unusable: func(err error) error {
 				if err == nil {
 					return nil
@@ -54,7 +54,7 @@ func openMySQL(ctx context.Context, name string, at mysqlAddress, opt Options) (
 				return s.openProblem(err)
 			},
 		},
-		name: name, schema: s.schemaVersion, enrol: s.enrolOne,
+		schema: s.schemaVersion, enrol: s.enrolOne,
 	}
 	if err := s.pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(s.openProblem(err), s.Close())

@@ -5,13 +5,10 @@ import (
 	"crypto/tls"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 
 	"github.com/go-sql-driver/mysql"
-
-	"multichat/internal/chat"
 )
 
 // Errors of MySQL and MariaDB that something is decided by.
@@ -78,23 +75,6 @@ func beforeCommit(err error) bool {
 		return true
 	}
 	return errors.Is(err, driver.ErrBadConn) // the driver says so only of what it has not sent
-}
-
-// notStored is the answer to err when nothing has been stored for certain. Errors that callers decide by pass through.
-func (s *mysqlShard) notStored(doing string, err error) error {
-	if err == nil || errors.Is(err, ErrFenced) {
-		return err
-	}
-	d := diagnoseMySQL(err)
-	return chat.Errorf(chat.CodeUnavail, "shard %s %s; nothing was stored, send again later", s.name, d.seen).
-		Because(fmt.Errorf("shard %s could not %s: %s: %w", s.name, doing, d.remedy, err))
-}
-
-// perhapsStored is the answer to an error after which nobody knows whether the transaction was committed.
-func (s *mysqlShard) perhapsStored(doing string, err error) error {
-	d := diagnoseMySQL(err)
-	return chat.Errorf(chat.CodeUnknown, "shard %s %s; it may have been stored, send again with the same id", s.name, d.seen).
-		Because(fmt.Errorf("shard %s was to %s and may have: %s: %w", s.name, doing, d.remedy, err))
 }
 
 // openProblem is what a person reads when a database cannot be used as a shard. What may answer later is ErrUnreachable.

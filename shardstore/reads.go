@@ -13,13 +13,13 @@ import (
 
 // reads is what every kind of shard reads, in words that all of them understand.
 type reads struct {
+	answers
 	query func(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 
 	// fresh begins a session that sees at least what this process has seen of the shard before.
 	fresh func(ctx context.Context) (session, error)
 
-	unread   func(error) error // what a read of messages, users or cursors that failed is answered with; nil for nil
-	unusable func(error) error // the same for the registry and for care: see openProblem
+	unusable func(error) error // what the registry and care are answered with, nil for nil: see openProblem
 }
 
 // session is for questions of which each sees what the one before it saw, and what was committed since.

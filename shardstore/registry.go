@@ -24,7 +24,6 @@ const (
 // registry is what every kind of shard does to be a [Registry], but for Migrate.
 type registry struct {
 	*reads
-	name   string
 	schema func(ctx context.Context) (version int, err error) // 0 of an empty database
 
 	// enrol runs f in a transaction that keeps all other enrolments out. Its errors are for the person who sets up shards.

@@ -51,9 +51,9 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 	s := &sqliteShard{file: file, readers: readers, writer: newSQLiteWriter(writes, opt.Patience)}
 	s.registry = registry{
 		reads: &reads{
-			query:  s.prepared,
-			fresh:  s.session,
-			unread: func(err error) error { return s.notStored("be read", err) },
+			answers: answers{name, diagnoseSQLite},
+			query:   s.prepared,
+			fresh:   s.session,
 			unusable: func(err error) error {
 				if err == nil {
 					return nil
@@ -61,7 +61,7 @@ func openSQLite(ctx context.Context, name, file string, create bool, opt Options
 				return openProblem(name, file, err)
 			},
 		},
-		name: name, schema: s.schemaVersion, enrol: s.enrolOne,
+		schema: s.schemaVersion, enrol: s.enrolOne,
 	}
 	if err := s.prepareFile(ctx, isNew); err != nil {
 		s.Close()

@@ -3,33 +3,11 @@ package shardstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
-
-	"multichat/internal/chat"
 )
-
-// notStored is the answer to err, which came before COMMIT was sent: whatever it was, nothing has been stored. Errors
-// that callers decide by pass through.
-func (s *sqliteShard) notStored(doing string, err error) error {
-	switch {
-	case err == nil, errors.Is(err, ErrFenced), errors.Is(err, ErrUserExists), errors.Is(err, ErrNoUser):
-		return err
-	}
-	d := diagnose(err)
-	return chat.Errorf(chat.CodeUnavail, "shard %s %s; nothing was stored, send again later", s.name, d.seen).
-		Because(fmt.Errorf("shard %s could not %s: %s: %w", s.name, doing, d.remedy, err))
-}
-
-// perhapsStored is the answer to an error of COMMIT itself: the rows may be there or not.
-func (s *sqliteShard) perhapsStored(doing string, err error) error {
-	d := diagnose(err)
-	return chat.Errorf(chat.CodeUnknown, "shard %s %s; it may have been stored, send again with the same id", s.name, d.seen).
-		Because(fmt.Errorf("shard %s was to %s and may have: %s: %w", s.name, doing, d.remedy, err))
-}
 
 // openProblem is what a person reads when a file cannot be used as a shard.
 func openProblem(name, file string, err error) error {
@@ -49,10 +27,10 @@ func openProblem(name, file string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		kind = ErrRefused
 	}
-	return problemf(kind, "shard %s: %s cannot be used: %s: %w", name, file, diagnose(err).remedy, err)
+	return problemf(kind, "shard %s: %s cannot be used: %s: %w", name, file, diagnoseSQLite(err).remedy, err)
 }
 
-func diagnose(err error) diagnosis {
+func diagnoseSQLite(err error) diagnosis {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return diagnosis{"does not answer", "the time for it ran out"}

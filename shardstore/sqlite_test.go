@@ -257,7 +257,7 @@ func TestCloseWaitsForAWriteAndNotForEver(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			return &sqliteShard{registry: registry{name: "a"}, readers: dbs[0], writer: newSQLiteWriter(dbs[1], 0)}
+			return &sqliteShard{registry: registry{reads: &reads{answers: answers{name: "a"}}}, readers: dbs[0], writer: newSQLiteWriter(dbs[1], 0)}
 		}
 		for name, c := range map[string]struct {
 			writes, waits time.Duration
