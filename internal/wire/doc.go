@@ -1,9 +1,9 @@
 // Package wire is the codec of what goes over the network between clients and multichat. It does no I/O of its own, and
 // this comment is the specification.
 //
-// What is served today is version 1, as its section says. Of version 2, only the header grammar and the reply line are
-// in use, because version 1's replies have their form; its streams are described below as they will be served, and until
-// then a connection that begins with a version 2 frame is answered badreq.
+// There are two versions, and both are served on the same ports. Version 1 is what the first clients speak: a connection
+// for each message, and polls by datagram. Version 2 keeps one connection open in both directions and acknowledges what
+// arrives.
 //
 // # Version 1
 //
@@ -52,9 +52,10 @@
 // the system half-closes and drops some further input, so that a reset does not eat the line. A connection that ends
 // without a byte ([ErrEmpty]) is a probe: it is closed without an answer.
 //
-// A verb is 1 to 16 of a-z. The byte after the first verb of a connection tells the version: a colon is version 1, a
-// semicolon or a newline version 2. An unknown verb, another byte in it, and poll: are badreq, as are a missing field, a
-// field not of its form, and a NUL in the text. What comes before the text is at most 1 KiB ([MaxHeader]).
+// A verb is 1 to 16 of a-z. The byte after the first verb of a connection tells the version ([Version]): a colon is
+// version 1, a semicolon, a newline or a carriage return version 2. An unknown verb, another byte in it, and poll: are
+// badreq, as are a missing field, a field not of its form, and a NUL in the text. What comes before the text is at most
+// 1 KiB ([MaxHeader]).
 //
 // # Delivery
 //
@@ -90,40 +91,80 @@
 //	replaced  a newer stream of this device took over
 //	slow      you do not read
 //
-// # Version 2, not served yet
+// # Version 2: frames
 //
 // Version 2 keeps one TCP connection open in both directions, so it needs no way back to the client and works through
 // NAT and firewalls. Every frame ends with a newline. A frame with a text gives its length in bytes as len: the text is
-// exactly that long, may hold anything but NUL, and is followed by the newline. A frame's header, all but the text, is at
-// most 1 KiB.
+// exactly that long, may hold anything but NUL, and is followed by the newline. A frame's header, all before the text,
+// or the whole of a frame without one, is at most 1 KiB.
 //
-//	poll;v=2;id=R;dev=D:userid:password:0              client  log in; new messages are pushed on this connection (port 0)
-//	wrmsg;id=M;len=N:userid:password:userto:TEXT       client  send, under the sender's own message id
-//	ack:MAILBOX:SEQ  and  ack;id=R:MAILBOX:SEQ         client  all of that mailbox up to and with SEQ is here
-//	ping;id=R  and  pong;id=R                          both    liveness
-//	bye                                                both    orderly end
-//	ok;id=R  and  ok;id=M;seq=S                        system  done; for a wrmsg: stored durably
-//	err;id=R:CODE:sentence                             system  not done
-//	newmsg;id=M;to=MAILBOX;seq=S;len=N:timestamp:username:userid:TEXT
-//	                                                   system  a message
+//		poll;v=2;id=R;dev=D:userid:password:0              client  log in; new messages are pushed on this connection (port 0)
+//		wrmsg;id=M;len=N:userid:password:userto:TEXT       client  send, under the sender's own message id
+//		ack:MAILBOX:SEQ  and  ack;id=R:MAILBOX:SEQ         client  all of that mailbox up to and with SEQ is here
+//		ping;id=R  and  pong;id=R                          both    liveness
+//		bye                                                both    orderly end
+//		ok;id=R  and  ok;id=M;seq=S                        system  done; for a wrmsg: stored durably
+//		err;id=R:CODE:sentence                             system  not done
+//		newmsg;id=M;to=MAILBOX;seq=S;len=N:timestamp:username:userid:TEXT
+//		                                                   system  a message
 //
-// The rules of a stream:
+//	  - poll: v is 2, and what else it may be is named in the badreq. The port is 0. dev names the device, "default" when
+//	    it is missing. push=0 is this project's extension: nothing is pushed on such a stream, so it has no device, replaces
+//	    none and acknowledges nothing; it is for who only sends. push=1 says what is so without it.
+//	  - wrmsg: id and len are needed. userid and password are both empty, which is for a stream that has logged in, or both
+//	    of their form; as in version 1, a user may have an empty password.
+//	  - newmsg: id, to, seq and len are all needed, and the seq is not 0. A text of version 2 is never cut.
+//	  - A seq is decimal and below 2^63. To acknowledge 0 is allowed and means nothing.
+//	  - An id may be left out where no answer to it is wanted or told apart: of a poll, an ack, a ping. A pong names its
+//	    ping's id, and none if that had none.
+//	  - Before the newline of a frame without a text one carriage return is tolerated. After a text comes the newline at once.
+//	  - Fields of a verb that has none, as in bye:now, are passed over.
 //
-//   - dev names the device, "default" when it is missing. Devices of one user read independently of each other.
-//   - A wrmsg or newmsg without len and a wrmsg without id are badreq. userid and password stay empty after a login on
-//     the same connection. A wrmsg with its credentials also works as a connection's first and only frame.
+// A frame that is wrong is answered err with its id, if it has one, and the stream goes on, as long as it is known where
+// the frame ends ([Malformed]). So it is with an unknown verb; a field that is missing, not of its form or over its limit;
+// a wrmsg without an id; poll: and its like; a NUL in a text; and a text over its limit, which is passed over. Of what is
+// wrong otherwise the err names no id of the frame's, and the connection ends:
+//
+//   - a wrmsg or newmsg without a len, with one that is no number, or with a newline before its text: badreq. So is the
+//     wrmsg: of version 1, but for a connection's first verb;
+//   - a text that is not followed by the newline: badreq;
+//   - a len in any other frame, known or not, since a text might follow: badreq;
+//   - a verb or attributes that are not of the grammar above, as an empty line is not: badreq;
+//   - a header over 1 KiB, or a len over 1 MiB, more than is passed over: toolarge.
+//
+// A connection that breaks within a frame has not sent it.
+//
+// # Version 2: streams
+//
+//   - A connection's first frame is a login, or a wrmsg with its credentials, which is then the only one: send, read one
+//     line, close. A connection whose first frame is refused ends.
 //   - Frames may follow a login before its ok. If it is refused they are not done, and the connection ends after the err.
-//   - Replies name the id that they answer and come in any order. At most 1024 sends or 1 MiB of them may be unanswered
-//     on a stream; a send beyond is answered busy. Acks and pings are always read.
-//   - MAILBOX is the reader's userid or %. An ack with an id is answered once the cursor is stored. One above the newest
-//     seq of the mailbox's shard is badreq and changes nothing.
+//   - Devices of one user read independently of each other.
+//   - Replies name the id that they answer and come in any order. At most 1024 sends or 1 MiB of their texts may be
+//     unanswered on a stream; a send beyond is answered busy. Acks and pings are always read.
+//   - MAILBOX is the reader's userid or %. An ack with an id is answered once the cursor is stored, one without an id only
+//     if it is refused. One above the newest seq of the mailbox's shard is badreq and changes nothing.
 //   - Any frame counts as life. After 30 s without one the system pings, and closes after 15 s more. A client that has
 //     waited 2 s for an answer pings, and after 2 s more takes the next proxy.
-//   - A newer stream of the same user and device replaces the older, which gets err;id=login:replaced:…, is closed, and
-//     does not come back by itself. Its acks no longer count; what was only pushed to it is pushed again.
-//   - The system sends bye before it goes away; the client then connects anew.
+//   - A newer stream of the same user and device replaces the older, which is closed and does not come back by itself.
+//     Its acks no longer count; what was only pushed to it is pushed again.
+//   - A client that does not read is closed as slow, and may come back. What it did not acknowledge waits.
+//   - The err that ends a stream, such as replaced and slow, names the id of its login, and no other err after the ok does.
+//     So a login should have an id, and one that nothing else on the stream has.
+//   - The system sends bye before it goes away; the client then connects anew. A client that says bye is answered what is
+//     still due to it, and the connection ends.
 //   - Once a request was handed to a second server, busy and unavail are answered as unknown: the first server may still
 //     wake and store it.
+//
+// # Limits
+//
+// Each is a setting; these are the defaults, and hold for both versions. An IPv6 client's address is its /64 here.
+//
+//   - Sends of one user: 200 a second, and up to 1000 at once after a rest. One beyond is answered busy.
+//   - Streams of one user: 64. A login beyond is answered busy.
+//   - Polls from one address: 2000 a second. One beyond is dropped, and counted.
+//   - Connections from one address: 4096. One beyond is answered busy and closed. In a flood of them some are closed
+//     without an answer, and counted.
 //
 // # What delivery promises
 //
@@ -136,8 +177,8 @@
 //     for what got an err in between.
 //   - Each of the recipient's devices gets each message at least once, in seq order within a mailbox. A version 2 client
 //     shows each once, by mailbox and seq. A version 1 device is its userid, address and the listen_port that it sends.
-//   - What is not acknowledged waits, through restarts and for users who are away, 30 days by default (this
-//     release deletes nothing yet).
+//   - What is not acknowledged waits, through restarts and for users who are away, until it is deleted for its age: 30
+//     days by default. What is acknowledged is kept as long, since it is also what makes a retry harmless.
 //   - A user's first device starts with everything that waits, a further one where the most advanced of the others is. Of
 //     %, a user gets what was sent after the user was created. A device not seen for 30 days is forgotten, and beyond 32
 //     devices of a user the one unseen longest.

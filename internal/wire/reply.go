@@ -49,15 +49,18 @@ func DecodeReply(line []byte) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	reply := Reply{ID: chat.MessageID(h.attr("id"))}
+	return decodeReply(h)
+}
+
+func decodeReply(h header) (Reply, error) {
+	reply := Reply{ID: h.id()}
 	switch string(h.verb) {
 	case "ok":
 		if seq := h.attr("seq"); seq != nil {
-			n, err := strconv.ParseUint(string(seq), 10, 63)
-			if err != nil {
+			var ok bool
+			if reply.Seq, ok = parseSeq(seq); !ok {
 				return Reply{}, chat.Errorf(chat.CodeBadReq, "the seq of the reply is not a number")
 			}
-			reply.Seq = chat.Seq(n)
 		}
 	case "err":
 		var code, reason []byte

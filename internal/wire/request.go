@@ -9,9 +9,16 @@ import (
 	"multichat/internal/chat"
 )
 
-// Limits are the settings of a reader of requests.
+// Limits are the settings of a reader of requests and frames.
 type Limits struct {
-	MaxText int // bytes of a text; 0 is [chat.DefaultMaxText]
+	MaxText int // bytes of a text; 0 is [chat.DefaultMaxText]; a client allows [chat.MaxText], since it cannot know
+}
+
+func (l Limits) maxText() int {
+	if l.MaxText == 0 {
+		return chat.DefaultMaxText
+	}
+	return l.MaxText
 }
 
 // ErrEmpty says that a connection ended before its first byte: it was a probe, and there is nobody to answer.
@@ -21,18 +28,15 @@ var ErrEmpty = errors.New("the connection ended without a request")
 // [*chat.Error] to be answered, returned as soon as it can be told, with the client perhaps still sending; or what r
 // failed with, wrapped. At most [MaxHeader] bytes and one byte more than the longest text are consumed.
 func ReadRequest(r *bufio.Reader, limits Limits) (Wrmsg, error) {
-	var room [MaxHeader]byte
-	head, err := readVerb(r, room[:0])
+	verb, err := peekVerb(r)
 	if err != nil {
 		return Wrmsg{}, err
 	}
-	if head[len(head)-1] != ':' {
-		return Wrmsg{}, refuseVersion2()
-	}
-	if string(head) != "wrmsg:" {
+	if string(verb) != "wrmsg:" {
 		return Wrmsg{}, chat.Errorf(chat.CodeBadReq, "the verb is not one for TCP; send wrmsg:userid:password:userto:text")
 	}
-	head, err = readFields(r, head, 3)
+	var room [MaxHeader]byte
+	head, err := readColons(r, room[:0], 1+textFields)
 	if err != nil {
 		return Wrmsg{}, err
 	}
@@ -40,7 +44,7 @@ func ReadRequest(r *bufio.Reader, limits Limits) (Wrmsg, error) {
 	if err != nil {
 		return Wrmsg{}, err
 	}
-	m.Text, err = readText(r, limits.MaxText)
+	m.Text, err = readText(r, limits.maxText())
 	if err != nil {
 		return Wrmsg{}, err
 	}
@@ -60,37 +64,8 @@ func AppendWrmsg(dst []byte, m Wrmsg) []byte {
 	return append(dst, m.Text...)
 }
 
-// refuseVersion2 is what a version 2 first frame gets for as long as streams are not served.
-func refuseVersion2() error {
-	return chat.Errorf(chat.CodeBadReq, "version 2 is not served yet; send wrmsg:userid:password:userto:text and half-close")
-}
-
-// readVerb reads the first verb and the byte that ends it, which tells the version.
-func readVerb(r *bufio.Reader, head []byte) ([]byte, error) {
-	for len(head) <= maxVerb {
-		c, err := r.ReadByte()
-		switch {
-		case err == io.EOF && len(head) == 0:
-			return nil, ErrEmpty
-		case err == io.EOF:
-			return nil, errVerb
-		case err != nil:
-			return nil, fmt.Errorf("reading a request: %w", err)
-		}
-		head = append(head, c)
-		switch {
-		case isLetter(c):
-		case len(head) > 1 && (c == ':' || c == ';' || c == '\n'):
-			return head, nil
-		default:
-			return nil, errVerb
-		}
-	}
-	return nil, errVerb
-}
-
-// readFields reads n more fields, each with the colon that ends it.
-func readFields(r *bufio.Reader, head []byte, n int) ([]byte, error) {
+// readColons reads to and with the nth colon.
+func readColons(r *bufio.Reader, head []byte, n int) ([]byte, error) {
 	for n > 0 {
 		if len(head) == MaxHeader {
 			return nil, chat.Errorf(chat.CodeTooLarge, "there are more than %d bytes before the text", MaxHeader)
@@ -109,37 +84,33 @@ func readFields(r *bufio.Reader, head []byte, n int) ([]byte, error) {
 	return head, nil
 }
 
-// decodeWrmsg copies a message's fields from its head, which ends with the colon before the text.
+// decodeWrmsg reads a message from its head, which ends with the colon before the text.
 func decodeWrmsg(head []byte) (Wrmsg, error) {
 	h, err := parseHeader(head)
 	if err != nil {
 		return Wrmsg{}, err
 	}
+	m := h.wrmsg()
+	if err := checkCredentials(m.User, m.Password); err != nil {
+		return Wrmsg{}, err
+	}
+	return m, chat.CheckMailbox(m.To)
+}
+
+// wrmsg copies the fields before the text, unchecked.
+func (h header) wrmsg() Wrmsg {
 	var user, password, to, text []byte
 	h.split(&user, &password, &to, &text)
-	m := Wrmsg{
+	return Wrmsg{
 		User:     chat.UserID(user),
 		Password: chat.ViewSecret(password).Clone(),
 		To:       chat.Mailbox(to),
 	}
-	if err := chat.CheckUserID(m.User); err != nil {
-		return Wrmsg{}, err
-	}
-	if err := chat.CheckPassword(m.Password); err != nil {
-		return Wrmsg{}, err
-	}
-	if err := chat.CheckMailbox(m.To); err != nil {
-		return Wrmsg{}, err
-	}
-	return m, nil
 }
 
 // readText reads to the end of file, or to the first byte over the limit: there the reader stops, since a hostile
 // client might send for ever.
 func readText(r *bufio.Reader, limit int) ([]byte, error) {
-	if limit == 0 {
-		limit = chat.DefaultMaxText
-	}
 	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading a request's text: %w", err)

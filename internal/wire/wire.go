@@ -12,8 +12,8 @@ type Poll struct {
 
 // Wrmsg is a decoded message to send. Its fields are copies.
 type Wrmsg struct {
-	ID       chat.MessageID // empty when the client gave none
-	User     chat.UserID
+	ID       chat.MessageID // empty when the client gave none, as in version 1
+	User     chat.UserID    // empty, and the password too, when the login of the stream counts
 	Password chat.Secret
 	To       chat.Mailbox
 	Text     []byte
