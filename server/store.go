@@ -64,8 +64,16 @@ type Cursors interface {
 	// committed. All devices belong to users of this shard; a device whose user does not exist has a zero Cursor.
 	OpenCursors(ctx context.Context, shard chat.ShardNumber, devices []chat.Device) ([]chat.Cursor, error)
 
-	// RaiseCursors stores how far devices have come. A cursor never goes back; one that is gone is passed over.
-	RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) error
+	// LoginDevices is OpenCursors for streams: it also begins the next session of each device, in order, and returns its
+	// number in the cursor. A login that takes over begins none if another stream has logged in since: then the cursor's
+	// session is the other's, see [chat.Login.Has]. After an error sessions may have begun that nobody has; that is
+	// harmless, the next login begins another.
+	LoginDevices(ctx context.Context, shard chat.ShardNumber, logins []chat.Login) ([]chat.Cursor, error)
+
+	// RaiseCursors stores how far devices have come, each under its session. A cursor never goes back; one that is gone is
+	// passed over. outdated are those with a session whose device has another one by now, that of a newer login; nothing
+	// was raised for them. Version 1 devices have no session and are never outdated.
+	RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) (outdated []chat.Device, err error)
 }
 
 // Retention is the part of a store that forgets. Each call is one short transaction that deletes at most limit rows, so it

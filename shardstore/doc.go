@@ -27,6 +27,13 @@
 // its old seq, or as a conflict if its text is another; so sending again is harmless, and what is older than retention is
 // no longer known.
 //
+// # Sessions
+//
+// A login of a device begins a session ([Store.LoginDevices]): a number in the device's row that rises under the fence and
+// the row's lock, so that no two logins have the same one, whichever process they come by. A cursor is raised under the
+// session that it was read in, or not at all ([Store.RaiseCursors]): so whoever lost a device to a newer login finds out,
+// and what the newer one was given to begin with stays true. Version 1 devices do not log in; their session is 0.
+//
 // # Use
 //
 // [Init] makes the shards, once. [Open] opens all of them as a [Store], which is what a server works with. Package

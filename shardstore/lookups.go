@@ -107,26 +107,35 @@ func settled(s chat.Stored) bool { return s.Existed || s.Err != nil }
 func findCursors(query querier, devices []chat.Device, cursors []chat.Cursor) error {
 	for base := 0; base < len(devices); base += maxList {
 		part := devices[base:min(base+maxList, len(devices))]
-		args := make([]any, 0, 2*listSize(len(part)))
-		for _, d := range part {
-			args = append(args, blob(d.User), blob(d.ID))
-		}
-		err := each(query(cursorsText(listSize(len(part))), pad(args, cap(args))...))(func(rows *sql.Rows) error {
-			var i int
-			var c chat.Cursor
-			var seen int64
-			if err := rows.Scan(&i, &c.Session, &c.Inbox, &c.Broadcast, &seen); err != nil {
-				return err
-			}
-			c.Device, c.Seen = part[i], time.UnixMilli(seen)
-			cursors[base+i] = c
-			return nil
-		})
-		if err != nil {
+		text, args := cursorsQuestion(part)
+		if err := each(query(text, args...))(scanCursor(part, cursors[base:])); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cursorsQuestion asks for the cursors of at most maxList devices. scanCursor takes a row of the answer.
+func cursorsQuestion(devices []chat.Device) (text string, args []any) {
+	args = make([]any, 0, 2*listSize(len(devices)))
+	for _, d := range devices {
+		args = append(args, blob(d.User), blob(d.ID))
+	}
+	return cursorsText(listSize(len(devices))), pad(args, cap(args))
+}
+
+func scanCursor(devices []chat.Device, cursors []chat.Cursor) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		var i int
+		var c chat.Cursor
+		var seen int64
+		if err := rows.Scan(&i, &c.Session, &c.Inbox, &c.Broadcast, &seen); err != nil {
+			return err
+		}
+		c.Device, c.Seen = devices[i], time.UnixMilli(seen)
+		cursors[i] = c
+		return nil
+	}
 }
 
 var cursorsText = textsBySize(func(size int) string {

@@ -52,6 +52,10 @@ func TestAShardWithoutItsRowTakesNothing(t *testing.T) {
 			_, err := s.OpenCursors(t.Context(), 0, []chat.Device{{User: "bob", ID: "d"}})
 			return err
 		},
+		"LoginDevices": func() error {
+			_, err := s.LoginDevices(t.Context(), 0, []chat.Login{{Device: chat.Device{User: "bob", ID: "d"}}})
+			return err
+		},
 	} {
 		if err := write(); chat.AsError(err) == nil || chat.AsError(err).Code != chat.CodeUnavail {
 			t.Errorf("%s: %v, want unavail", name, err)
@@ -131,7 +135,7 @@ func TestAfterASwitchoverNothingIsWrittenToTheOldHost(t *testing.T) {
 	execAll(t, second, "SET GLOBAL read_only = 0")
 	cursors[0].Inbox = stored.Seq
 	for range 10 { // more than there are connections
-		if err := store.RaiseCursors(t.Context(), 0, cursors); err != nil {
+		if _, err := store.RaiseCursors(t.Context(), 0, cursors); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,12 +177,21 @@ func TestAServersSettingsForItsClientsChangeNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			cursors[0].Inbox = stored.Seq
-			if err := s.RaiseCursors(t.Context(), 0, cursors); err != nil {
+			if _, err := s.RaiseCursors(t.Context(), 0, cursors); err != nil {
 				t.Fatal(err)
 			}
 			other := openURL(t, s.url, shardstore.Options{})
 			if again, err := other.OpenCursors(t.Context(), 0, []chat.Device{cursors[0].Device}); err != nil || again[0].Inbox != stored.Seq {
 				t.Errorf("another process sees the cursor %+v, %v; want it at %v", again, err, stored.Seq)
+			}
+			logins := []chat.Login{{Device: cursors[0].Device, Nonce: 1}, phoneLogin(2)}
+			if cursors, err = s.LoginDevices(t.Context(), 0, logins); err != nil {
+				t.Fatal(err)
+			}
+			for i, l := range logins {
+				if c := cursors[i]; c.Device != l.Device || c.Inbox != stored.Seq || c.Session != chat.NextSession(0, l.Nonce) {
+					t.Errorf("login %d: %+v; want it in the first session, at %v", i, c, stored.Seq)
+				}
 			}
 		})
 	}

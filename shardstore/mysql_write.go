@@ -67,6 +67,11 @@ func (w *mysqlWriter) close() error {
 type packet struct {
 	text strings.Builder
 	args []any // as the driver takes them: int64 and []byte
+
+	// row takes the rows of the packet's SELECT, if it has one; its only one, since what a SELECT gives is sent while the
+	// sequencer's row is locked: so little that the server need not wait for this process to read it. Rows count only
+	// once the packet has been committed.
+	row func(*sql.Rows) error
 }
 
 // newPacket begins a transaction that takes n seqs. users is 1 for a change of users, else 0. condition is over @found,
@@ -115,14 +120,14 @@ func (s *mysqlShard) write(ctx context.Context, doing string, p *packet) (counte
 	case <-ctx.Done():
 		return 0, s.notStored(doing, ctx.Err())
 	}
-	text, args := p.text.String()+"; COMMIT", values(p.args)
+	p.add("; COMMIT")
 	for try := 1; ; try++ {
 		conn, err := s.writer.db.Conn(ctx)
 		if err != nil {
 			return 0, s.notStored(doing, err)
 		}
 		unsent := ctx.Err() != nil // then the driver sends nothing either
-		counter, err = send(ctx, conn, text, args)
+		counter, err = p.send(ctx, conn)
 		conn.Close()
 		switch {
 		case err == nil:
@@ -143,24 +148,57 @@ func (s *mysqlShard) write(ctx context.Context, doing string, p *packet) (counte
 }
 
 // send gives a transaction to a connection. Whatever error comes, the transaction is over when send returns: rolled back,
-// or its connection closed.
-func send(ctx context.Context, conn *sql.Conn, text string, args []driver.NamedValue) (counter int64, err error) {
-	raw := conn.Raw(func(dc any) error {
-		var result driver.Result
-		if result, err = dc.(driver.ExecerContext).ExecContext(ctx, text, args); err == nil {
-			// BEGIN and DO come before the statement that told the counter.
-			counter = result.(mysql.Result).AllLastInsertIds()[2]
-			return nil
-		}
+// or its connection closed. One that has a SELECT does not tell the counter.
+func (p *packet) send(ctx context.Context, conn *sql.Conn) (counter int64, err error) {
+	if p.row == nil {
+		counter, err = p.exec(ctx, conn)
+	} else {
+		err = p.ask(ctx, conn)
+	}
+	if err == nil {
+		return counter, nil
+	}
+	conn.Raw(func(dc any) error {
 		if _, rollback := dc.(driver.ExecerContext).ExecContext(ctx, "ROLLBACK", nil); rollback != nil || isReadOnly(err) {
 			return driver.ErrBadConn // drops the connection
 		}
 		return nil
 	})
+	return 0, err
+}
+
+func (p *packet) exec(ctx context.Context, conn *sql.Conn) (counter int64, err error) {
+	raw := conn.Raw(func(dc any) error {
+		var result driver.Result
+		if result, err = dc.(driver.ExecerContext).ExecContext(ctx, p.text.String(), values(p.args)); err == nil {
+			// BEGIN and DO come before the statement that told the counter.
+			counter = result.(mysql.Result).AllLastInsertIds()[2]
+		}
+		return nil // a connection with an error is not dropped yet
+	})
 	if err == nil {
 		err = raw
 	}
 	return counter, err
+}
+
+// ask reads to the answer to COMMIT, which comes after the rows.
+func (p *packet) ask(ctx context.Context, conn *sql.Conn) error {
+	rows, err := conn.QueryContext(ctx, p.text.String(), p.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := p.row(rows); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	rows.NextResultSet() // there is none
+	return rows.Err()
 }
 
 // pauseAfterDeadlock lets those who met go on at different times.

@@ -131,7 +131,11 @@ type Users interface {
 type Cursors interface {
 	// OpenCursors makes missing rows under the fence, one seq for all of them. It may return [ErrFenced].
 	OpenCursors(ctx context.Context, fence Fence, devices []chat.Device) ([]chat.Cursor, error)
-	RaiseCursors(ctx context.Context, cursors []chat.Cursor) error
+
+	// LoginDevices begins sessions under the fence, and makes missing rows as OpenCursors does. It may return [ErrFenced].
+	LoginDevices(ctx context.Context, fence Fence, logins []chat.Login) ([]chat.Cursor, error)
+
+	RaiseCursors(ctx context.Context, cursors []chat.Cursor) (outdated []chat.Device, err error)
 
 	// ForgetDevices deletes the cursors of devices unseen since before: see [Store.ForgetDevices].
 	ForgetDevices(ctx context.Context, before time.Time, limit int) (deleted int, err error)

@@ -2,6 +2,7 @@ package shardstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"multichat/internal/chat"
@@ -31,7 +32,7 @@ func (s *sqliteShard) OpenCursors(ctx context.Context, fence Fence, devices []ch
 			c, ok := made[d]
 			if !ok {
 				var err error
-				if c, err = tx.makeCursor(d, time.Now(), len(made) == 0); err != nil {
+				if c, err = tx.makeCursor(d, 0, time.Now(), len(made) == 0); err != nil {
 					return err
 				}
 				if c != (chat.Cursor{}) {
@@ -50,9 +51,9 @@ func (s *sqliteShard) OpenCursors(ctx context.Context, fence Fence, devices []ch
 
 // makeCursor registers a device, unless its user does not exist; then it returns the zero Cursor. The first of a
 // transaction takes the seq for all.
-func (tx *sqliteTx) makeCursor(d chat.Device, now time.Time, first bool) (chat.Cursor, error) {
+func (tx *sqliteTx) makeCursor(d chat.Device, session int64, now time.Time, first bool) (chat.Cursor, error) {
 	// The first device starts where its user does, a further one where the most advanced of the others is.
-	c := chat.Cursor{Device: d, Seen: time.UnixMilli(now.UnixMilli())}
+	c := chat.Cursor{Device: d, Session: session, Seen: time.UnixMilli(now.UnixMilli())}
 	var others int
 	err := tx.row(`SELECT COUNT(c.device), COALESCE(MAX(c.inbox_seq), u.inbox_from), COALESCE(MAX(c.bcast_seq), u.bcast_from)
 		FROM users AS u LEFT JOIN cursor AS c ON c.userid = u.userid WHERE u.userid = ? GROUP BY u.userid`,
@@ -83,23 +84,42 @@ func (tx *sqliteTx) makeCursor(d chat.Device, now time.Time, first bool) (chat.C
 
 // RaiseCursors writes the batch in one transaction. It needs no fence: a cursor only rises, so one raised on a shard
 // that its user has left does no harm.
-func (s *sqliteShard) RaiseCursors(ctx context.Context, cursors []chat.Cursor) error {
+func (s *sqliteShard) RaiseCursors(ctx context.Context, cursors []chat.Cursor) (outdated []chat.Device, err error) {
 	if len(cursors) == 0 {
-		return nil
+		return nil, nil
 	}
-	return s.write(ctx, "raise cursors", func(tx *sqliteTx) error {
+	err = s.write(ctx, "raise cursors", func(tx *sqliteTx) error {
 		for _, c := range cursors {
-			seen := c.Seen
-			if seen.IsZero() {
-				seen = time.Now()
-			}
-			_, err := tx.exec(`UPDATE cursor SET session = ?, inbox_seq = MAX(inbox_seq, ?), bcast_seq = MAX(bcast_seq, ?),
-				seen_at = MAX(seen_at, ?) WHERE userid = ? AND device = ? AND session <= ?`,
-				c.Session, int64(c.Inbox), int64(c.Broadcast), seen.UnixMilli(), blob(c.User), blob(c.Device.ID), c.Session)
+			raised, err := tx.raise(c, time.Now())
 			if err != nil {
+				return err
+			}
+			if raised || c.Session == 0 || slices.Contains(outdated, c.Device) {
+				continue
+			}
+			var one int
+			err = tx.row("SELECT 1 FROM cursor WHERE userid = ? AND device = ?", []any{blob(c.User), blob(c.Device.ID)}, &one)
+			if err == nil {
+				outdated = append(outdated, c.Device)
+			} else if !isNoRows(err) {
 				return err
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return outdated, nil
+}
+
+// raise returns false if there is no such cursor, or under another session.
+func (tx *sqliteTx) raise(c chat.Cursor, now time.Time) (bool, error) {
+	if c.Seen.IsZero() {
+		c.Seen = now
+	}
+	rows, err := tx.exec(`UPDATE cursor SET inbox_seq = MAX(inbox_seq, ?), bcast_seq = MAX(bcast_seq, ?), seen_at = MAX(seen_at, ?)
+		WHERE userid = ? AND device = ? AND session = ?`,
+		int64(c.Inbox), int64(c.Broadcast), c.Seen.UnixMilli(), blob(c.User), blob(c.Device.ID), c.Session)
+	return rows > 0, err
 }

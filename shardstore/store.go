@@ -218,10 +218,43 @@ func (s *Store) OpenCursors(
 	return cursors, err
 }
 
+// LoginDevices begins the next session of each device, see [chat.NextSession], in order, and says that the device was seen
+// now. Missing cursors are made as by OpenCursors, and what it returns is committed: the cursor as it is from the session's
+// beginning on, since nothing is raised under an older one from then on. No two logins get the same session.
+//
+// A login that takes over begins a session only if the device's session is of its own stream, or if its cursor is gone.
+// Else nothing is changed, and the session of the cursor returned is the other stream's: see [chat.Login.Has].
+//
+// After an error some sessions may have begun that nobody has. That is harmless: who had a device finds out by its next
+// raise, and the next login begins another session. So an outcome that is not known is unavail, too.
+func (s *Store) LoginDevices(
+	ctx context.Context, shard chat.ShardNumber, logins []chat.Login,
+) (cursors []chat.Cursor, err error) {
+	p := s.current.Load()
+	for _, l := range logins {
+		if p.locate(l.User.Mailbox()).id.Number != shard {
+			return nil, chat.ErrMoved
+		}
+	}
+	err = s.fenced(ctx, p, shard, func(m *member, fence Fence) error {
+		cursors, err = m.shard.LoginDevices(ctx, fence, logins)
+		return err
+	})
+	if e, ok := errors.AsType[*chat.Error](err); ok && e.Code == chat.CodeUnknown {
+		err = chat.Errorf(chat.CodeUnavail, "shard %s does not answer; nobody was logged in, log in again later", s.Name(shard)).
+			Because(err)
+	}
+	return cursors, err
+}
+
 // RaiseCursors stores how far devices have come, and that they were seen at c.Seen, or now if that is zero. Neither ever
-// goes back. A cursor that is gone is passed over, as is a raise under an older Session than the row's; a newer one is
-// written, so that this is also how a login takes a device over.
-func (s *Store) RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) error {
+// goes back. A cursor that is gone is passed over, as is one whose Session is not the row's: another login has the device.
+//
+// outdated are the devices with a Session whose row has another one by now, in the order of cursors, once each. Nothing was
+// raised for them, or a login came right after the raise.
+func (s *Store) RaiseCursors(
+	ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor,
+) (outdated []chat.Device, err error) {
 	return s.member(shard).shard.RaiseCursors(ctx, cursors)
 }
 

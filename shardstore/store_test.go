@@ -24,7 +24,8 @@ var _ interface {
 	Newest(ctx context.Context, shard chat.ShardNumber, mailboxes []chat.Mailbox) (map[chat.Mailbox]chat.Seq, error)
 	Users(ctx context.Context, shard chat.ShardNumber, ids []chat.UserID) ([]chat.User, error)
 	OpenCursors(ctx context.Context, shard chat.ShardNumber, devices []chat.Device) ([]chat.Cursor, error)
-	RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) error
+	LoginDevices(ctx context.Context, shard chat.ShardNumber, logins []chat.Login) ([]chat.Cursor, error)
+	RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) (outdated []chat.Device, err error)
 } = (*shardstore.Store)(nil)
 
 // userOn finds a name whose mailbox is on a shard.
@@ -163,5 +164,8 @@ func TestAWriteToAShardThatWasLeftIsRefused(t *testing.T) {
 	d := chat.Device{User: id, ID: "phone"}
 	if _, err := store.OpenCursors(t.Context(), 0, []chat.Device{d}); !errors.Is(err, chat.ErrMoved) {
 		t.Errorf("OpenCursors: %v, want ErrMoved", err)
+	}
+	if _, err := store.LoginDevices(t.Context(), 0, []chat.Login{{Device: d}}); !errors.Is(err, chat.ErrMoved) {
+		t.Errorf("LoginDevices: %v, want ErrMoved", err)
 	}
 }

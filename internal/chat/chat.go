@@ -93,6 +93,28 @@ type Cursor struct {
 	Seen      time.Time
 }
 
+// Login is a device's stream that begins, or goes on at another server. Each login of a device has a session number above
+// those before it, see [NextSession].
+type Login struct {
+	Device
+	Nonce uint32 // a random number of the stream, the same in each login for it; below 1<<SessionNonceBits
+
+	// TakeOver says that the stream was open before: the device is its own only while nobody else has logged in.
+	TakeOver bool
+}
+
+// Has tells whether a session is of the login's own stream, and not of another one that has the device.
+func (l Login) Has(session int64) bool { return session&(1<<SessionNonceBits-1) == int64(l.Nonce) }
+
+// SessionNonceBits is how many of a session number's low bits are the nonce of the stream that logged in.
+const SessionNonceBits = 20
+
+// NextSession is the number of the session that a stream with this nonce begins after old: above old, whatever the nonces
+// are, and telling by its low bits whose it is. A device that nobody has logged in to has 0.
+func NextSession(old int64, nonce uint32) int64 {
+	return (old>>SessionNonceBits+1)<<SessionNonceBits | int64(nonce)
+}
+
 // SendHold is how long a send is held, unless a setting says otherwise, when its shard does not answer. Whoever waits for
 // the answer to a send waits longer.
 const SendHold = 10 * time.Second

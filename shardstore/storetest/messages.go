@@ -18,6 +18,7 @@ var messageTests = map[string]func(*testing.T, *rig){
 	"seqs ascend within a batch and over batches":   testSeqs,
 	"an id sent again is stored once":               testSameID,
 	"an id with another text is a conflict":         testConflict,
+	"an id twice in a batch is stored once at most": testSameIDInBatch,
 	"an id counts per sender and mailbox":           testIDScope,
 	"a batch that was stored before writes nothing": testNothingNew,
 	"an unknown recipient is refused alone":         testUnknownRecipient,
@@ -120,10 +121,47 @@ func testIDScope(t *testing.T, r *rig) {
 	fromCarol := submission("id", "bob", "from carol")
 	fromCarol.From = "carol"
 	otherCase := submission("ID", "bob", "another id")
-	for i, s := range r.append(toBob, toCarol, fromCarol, otherCase) {
+	toAll := submission("id", chat.Everyone, "to all")
+	batch := []chat.Submission{toBob, toCarol, fromCarol, otherCase, toAll}
+	first := r.append(batch...)
+	for i, s := range first {
 		if s.Err != nil || s.Existed {
 			t.Errorf("submission %d: %+v", i, s)
 		}
+	}
+	for i, m := range batch {
+		want := chat.Stored{Seq: first[i].Seq, Existed: true}
+		if again := r.append(m)[0]; again != want {
+			t.Errorf("submission %d again: %+v, want %+v", i, again, want)
+		}
+	}
+	if n := len(r.stored()); n != len(batch) {
+		t.Errorf("%d messages are stored, want %d", n, len(batch))
+	}
+}
+
+// testSameIDInBatch breaks the contract of Append. That may cost the batch, and never the promise.
+func testSameIDInBatch(t *testing.T, r *rig) {
+	m, other := submission("id", "bob", "text"), submission("id", "bob", "another text")
+	for name, batch := range map[string][]chat.Submission{
+		"one text":  {submission("before", "bob", "before"), m, m},
+		"two texts": {submission("before", "bob", "before"), m, other},
+	} {
+		_, err := r.Append(t.Context(), r.shard, batch)
+		wantCode(t, err, chat.CodeUnavail)
+		if got := texts(r.stored()); got != "" {
+			t.Errorf("%s: stored: %s", name, got)
+		}
+	}
+	want := r.append(m)[0]
+	want.Existed = true
+	got := r.append(m, m, other)
+	if got[0] != want || got[1] != want {
+		t.Errorf("once it is stored: %+v, want %+v twice", got, want)
+	}
+	wantCode(t, got[2].Err, chat.CodeConflict)
+	if n := len(r.stored()); n != 1 {
+		t.Errorf("%d messages are stored, want 1", n)
 	}
 }
 
@@ -191,6 +229,11 @@ var faultTests = map[string]func(*testing.T, *rig){
 func testFence(t *testing.T, r *rig) {
 	r.send("bob", "1")
 	device := []chat.Device{{User: "bob", ID: "new"}}
+	known := r.openCursor("carol", "known").Device
+	login := func(l chat.Login) error {
+		_, err := r.LoginDevices(t.Context(), r.shard, []chat.Login{l})
+		return err
+	}
 	writes := map[string]func() error{
 		"Append": func() error {
 			_, err := r.Append(t.Context(), r.shard, []chat.Submission{
@@ -205,7 +248,13 @@ func testFence(t *testing.T, r *rig) {
 			_, err := r.Append(t.Context(), r.shard, []chat.Submission{submission("x", "nobody", "x")})
 			return err
 		},
-		"OpenCursors": func() error { _, err := r.OpenCursors(t.Context(), r.shard, device); return err },
+		"OpenCursors":         func() error { _, err := r.OpenCursors(t.Context(), r.shard, device); return err },
+		"a first login":       func() error { return login(chat.Login{Device: chat.Device{User: "bob", ID: "first"}}) },
+		"a login":             func() error { return login(chat.Login{Device: known}) },
+		"a login of a nobody": func() error { return login(chat.Login{Device: chat.Device{User: "nobody", ID: "x"}}) },
+		"a login that takes over": func() error {
+			return login(chat.Login{Device: known, TakeOver: true, Nonce: 1})
+		},
 		"AddUser":     func() error { return r.AddUser(t.Context(), chat.User{ID: "dave", Name: "Dave"}) },
 		"SetPassword": func() error { return r.SetPassword(t.Context(), "bob", "fenced") },
 		"RemoveUser":  func() error { return r.RemoveUser(t.Context(), "bob") },
@@ -222,6 +271,9 @@ func testFence(t *testing.T, r *rig) {
 			t.Errorf("%s: the head went from %+v to %+v", name, before, after)
 		}
 	}
+	if c := r.openCursor("carol", "known"); c.Session != 0 {
+		t.Errorf("a session was begun: %+v", c)
+	}
 	for name, write := range writes {
 		if err := write(); err != nil {
 			t.Errorf("%s, now that the store knows the new map: %v", name, err)
@@ -236,6 +288,8 @@ func testCancelled(t *testing.T, r *rig) {
 	ctx, cancel := contextEnded(t)
 	defer cancel()
 	_, err := r.Append(ctx, r.shard, []chat.Submission{submission("1", "bob", "1")})
+	wantCode(t, err, chat.CodeUnavail)
+	_, err = r.LoginDevices(ctx, r.shard, []chat.Login{{Device: chat.Device{User: "bob", ID: "phone"}}})
 	wantCode(t, err, chat.CodeUnavail)
 	_, err = r.Page(ctx, "bob", 0, 1<<62, 1, 1)
 	wantCode(t, err, chat.CodeUnavail)

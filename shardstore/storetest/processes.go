@@ -13,9 +13,11 @@ import (
 )
 
 var processTests = map[string]func(*testing.T, *rig){
-	"64 writers in four processes lose nothing, and seqs come in commit order": testManyWriters,
-	"one id 64 times at once is stored once":                                   testSameIDAtOnce,
-	"what a killed process reported is there, and others go on":                testKilledWriter,
+	"64 writers in four processes lose nothing, and seqs come in commit order":  testManyWriters,
+	"one id 64 times at once is stored once":                                    testSameIDAtOnce,
+	"one id with two texts at once is stored once, and the other is a conflict": testTwoTextsAtOnce,
+	"what a killed process reported is there, and others go on":                 testKilledWriter,
+	"what a killed process stored existed when the next sends it again":         testSentAgainAfterKill,
 }
 
 // follower reads arrivals as a server does: above the highest seq that it has read, for ever.
@@ -163,6 +165,73 @@ func testKilledWriter(t *testing.T, r *rig) {
 	acks = append(acks, others...)
 	checkAcks(t, r, acks)
 	r.send("bob", "and this process goes on, too")
+}
+
+// testSentAgainAfterKill has a process send what one before it sent, and perhaps was not told of.
+func testSentAgainAfterKill(t *testing.T, r *rig) {
+	const writers, each = 4, 40
+	victim := Start(t, Task{URL: r.db.URL, Writers: writers, Each: each, Prefix: "again"})
+	victim.Begin()
+	known := make(map[chat.MessageID]chat.Seq)
+	for len(known) < writers*each/4 {
+		a, ok := victim.next()
+		if !ok {
+			t.Fatalf("the victim ended by itself: %s", victim.err.String())
+		}
+		known[a.ID] = a.Seq
+	}
+	if err := victim.Process().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range victim.finish() {
+		known[a.ID] = a.Seq
+	}
+	next := Start(t, Task{URL: r.db.URL, Writers: writers, Each: each, Prefix: "again"})
+	next.Begin()
+	acks := next.finish()
+	for _, a := range acks {
+		if seq, ok := known[a.ID]; ok && (!a.Existed || a.Seq != seq) {
+			t.Errorf("%s was stored at %v; sent again: %+v", a.ID, seq, a)
+		}
+	}
+	if n := len(r.stored()); n != writers*each || len(acks) != n {
+		t.Errorf("%d are stored and %d acknowledged, want %d", n, len(acks), writers*each)
+	}
+	checkAcks(t, r, acks)
+}
+
+// testTwoTextsAtOnce has two stores send one id, each with a text of its own.
+func testTwoTextsAtOnce(t *testing.T, r *rig) {
+	const rounds = 20
+	stores := []*shardstore.Store{r.Store, r.open()}
+	for round := range rounds {
+		answers := make([]chat.Stored, len(stores))
+		var wg sync.WaitGroup
+		for i, store := range stores {
+			m := submission(fmt.Sprint("id ", round), "bob", fmt.Sprint("text of ", i))
+			wg.Go(func() {
+				stored, err := store.Append(t.Context(), r.shard, []chat.Submission{m})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				answers[i] = stored[0]
+			})
+		}
+		wg.Wait()
+		first := slices.IndexFunc(answers, func(s chat.Stored) bool { return s.Err == nil })
+		if first < 0 || answers[first].Existed {
+			t.Fatalf("round %d: %+v; want one to be stored", round, answers)
+		}
+		wantCode(t, answers[1-first].Err, chat.CodeConflict)
+		got, err := r.Bodies(t.Context(), r.shard, []chat.Seq{answers[first].Seq})
+		if want := fmt.Sprint("text of ", first); err != nil || len(got) != 1 || string(got[0].Text) != want {
+			t.Errorf("round %d: %v, %v; want %q", round, got, err, want)
+		}
+	}
+	if n := len(r.stored()); n != rounds {
+		t.Errorf("%d messages are stored, want %d", n, rounds)
+	}
 }
 
 // testInitAtOnce has three processes initialise one database that is empty.

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"reading", readTests},
 		{"users", userTests},
 		{"cursors", cursorTests},
+		{"logins", loginTests},
 		{"retention", retentionTests},
 		{"faults", faultTests},
 		{"processes", processTests},
