@@ -14,6 +14,11 @@ type Metrics struct {
 	Sends      *prometheus.CounterVec // by outcome: ok, or the code of the error that was answered
 	Pushes     *prometheus.CounterVec // messages taken by clients, and pushes that ended otherwise, by outcome
 	Drops      *prometheus.CounterVec // what was thrown away unanswered, by reason
+	Streams    prometheus.Gauge       // streams of clients that are connected to this node
+	Served     prometheus.Gauge       // streams that this node's business logic serves
+	Logins     *prometheus.CounterVec // of streams, by outcome: ok, or the code of the error that was answered
+	StreamEnds *prometheus.CounterVec // by reason: client, silent, bye, lost, or the code of the error that was said
+	Takeovers  *prometheus.CounterVec // of streams whose server was lost, by outcome: ok, or the code of the error
 	Members    *prometheus.GaugeVec   // nodes known by gossip, by role
 	RingDigest prometheus.Gauge       // low 48 bits of the digest of the servers' ring: equal on all proxies
 }
@@ -32,12 +37,25 @@ func New() *Metrics {
 		Drops: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "multichat_drops_total", Help: "Datagrams and connections dropped unanswered, by reason."},
 			[]string{"reason"}),
+		Streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "multichat_streams", Help: "Streams of clients that are connected here."}),
+		Served: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "multichat_server_streams", Help: "Streams that this server serves, wherever their clients are connected."}),
+		Logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "multichat_logins_total", Help: "Logins of streams answered, by outcome: ok or an error code."},
+			[]string{"outcome"}),
+		StreamEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "multichat_stream_ends_total", Help: "Streams that have ended, by reason."}, []string{"reason"}),
+		Takeovers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "multichat_takeovers_total", Help: "Streams taken over from a lost server, by outcome: ok or an error code."},
+			[]string{"outcome"}),
 		Members: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "multichat_members", Help: "Nodes known by gossip, by role."}, []string{"role"}),
 		RingDigest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "multichat_ring_digest", Help: "Digest of the ring of servers; equal on all proxies."}),
 	}
-	m.Registry.MustRegister(m.Polls, m.Sends, m.Pushes, m.Drops, m.Members, m.RingDigest)
+	m.Registry.MustRegister(m.Polls, m.Sends, m.Pushes, m.Drops, m.Streams, m.Served, m.Logins, m.StreamEnds, m.Takeovers,
+		m.Members, m.RingDigest)
 	return m
 }
 

@@ -16,6 +16,9 @@ func used() *metrics.Metrics {
 	m.Sends.WithLabelValues("ok").Inc()
 	m.Pushes.WithLabelValues("taken").Inc()
 	m.Drops.WithLabelValues("poll_malformed").Inc()
+	m.Logins.WithLabelValues("ok").Inc()
+	m.StreamEnds.WithLabelValues("client").Inc()
+	m.Takeovers.WithLabelValues("ok").Inc()
 	m.Members.WithLabelValues("server").Set(3)
 	m.SetRingDigest(1)
 	return m
@@ -37,11 +40,16 @@ func TestNamesAndLabelsAreSettled(t *testing.T) {
 	}
 	want := []string{
 		"multichat_drops_total{reason}",
+		"multichat_logins_total{outcome}",
 		"multichat_members{role}",
 		"multichat_polls_total",
 		"multichat_pushes_total{outcome}",
 		"multichat_ring_digest",
 		"multichat_sends_total{outcome}",
+		"multichat_server_streams",
+		"multichat_stream_ends_total{reason}",
+		"multichat_streams",
+		"multichat_takeovers_total{outcome}",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
