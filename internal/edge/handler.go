@@ -11,13 +11,38 @@ import (
 // Handler is what stands behind an edge: a server's business logic, or a proxy's routing to it. The link carries the
 // same calls between the two.
 type Handler interface {
-	// Poll takes one poll that came from client. It never blocks: what it cannot take it drops and counts, as UDP
-	// would. p's bytes are valid only during the call. What waits for the client goes out through back, later.
-	Poll(client netip.Addr, p wire.Poll, back Pusher)
+	// Poll takes one poll. It never blocks: what it cannot take it drops and counts, as UDP would. The bytes of from and p
+	// are valid only during the call. What waits for the client goes out through back, later.
+	Poll(from Caller, p wire.Poll, back Pusher)
 
 	// Send stores a message durably and returns its place, or an error that [chat.AsError] can read. m has an id. Its
 	// text is the handler's to keep.
-	Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error)
+	Send(ctx context.Context, from Caller, m wire.Wrmsg) (chat.Seq, error)
+
+	// Login opens a stream, or returns an error that [chat.AsError] can read. client's methods may be called before Login
+	// returns, also when it returns an error; whoever gets a Stream closes it.
+	Login(ctx context.Context, from Caller, l Login, client StreamClient) (Stream, error)
+}
+
+// Caller says where a call comes from. An edge knows the address alone; what a proxy knows besides, it adds.
+type Caller struct {
+	Addr netip.Addr // the client's
+
+	// Ticket proves that the password which comes with it, or in its place, was found right before. Empty: there is none.
+	Ticket chat.Secret
+
+	// Holder is the proxy's name for this user with this password. A server that has checked a password and was given no
+	// ticket, or an old one, gives Tickets a new one in this name. Tickets is nil where nobody keeps any.
+	Holder  Holder
+	Tickets TicketKeeper
+}
+
+// Holder names a user with a password without telling either. It means something to its proxy alone.
+type Holder [16]byte
+
+// TicketKeeper keeps tickets. KeepTicket never blocks, and may be called from any goroutine.
+type TicketKeeper interface {
+	KeepTicket(h Holder, ticket chat.Secret)
 }
 
 // Pusher is the way back to the clients that polled through it.

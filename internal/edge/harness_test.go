@@ -43,27 +43,42 @@ type request struct {
 	message wire.Wrmsg
 }
 
-// handler hands each call over to the test. A nil send stores everything at seq 7.
+// handler hands each call over to the test. A nil send stores everything at seq 7, a nil login opens every stream.
 type handler struct {
 	polls    chan poll
 	requests chan request
+	logins   chan *stream
 	send     func(ctx context.Context) (chat.Seq, error)
+	login    func(ctx context.Context, s *stream) error
 }
 
 func newHandler() *handler {
-	return &handler{polls: make(chan poll, 64), requests: make(chan request, 64)}
+	return &handler{polls: make(chan poll, 64), requests: make(chan request, 64), logins: make(chan *stream, 2048)}
 }
 
-func (h *handler) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
-	h.polls <- poll{client, string(p.User), p.Password.Reveal(), p.Port, back}
+func (h *handler) Poll(from edge.Caller, p wire.Poll, back edge.Pusher) {
+	h.polls <- poll{from.Addr, string(p.User), p.Password.Reveal(), p.Port, back}
 }
 
-func (h *handler) Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
-	h.requests <- request{client, m}
+func (h *handler) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
+	h.requests <- request{from.Addr, m}
 	if h.send == nil {
 		return 7, nil
 	}
 	return h.send(ctx)
+}
+
+func (h *handler) Login(
+	ctx context.Context, from edge.Caller, l edge.Login, client edge.StreamClient,
+) (edge.Stream, error) {
+	s := newStream(from, l, client)
+	if h.login != nil {
+		if err := h.login(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	h.logins <- s
+	return s, nil
 }
 
 // node is an edge that serves on loopback until the test ends, or stops it.
@@ -75,20 +90,30 @@ type node struct {
 	ended   chan error // what Serve returned
 }
 
-// serve starts an edge. Of cfg, the listeners default to free ports of 127.0.0.1.
-func serve(t *testing.T, h *handler, cfg edge.Config) *node {
+// serve starts an edge. Of cfg, the listeners default to free ports of 127.0.0.1, and the grace to a moment.
+func serve(t testing.TB, h *handler, cfg edge.Config) *node {
 	t.Helper()
+	n := serveHandler(t, h, cfg)
+	n.handler = h
+	return n
+}
+
+func serveHandler(t testing.TB, h edge.Handler, cfg edge.Config) *node {
+	t.Helper()
+	if cfg.Grace == 0 {
+		cfg.Grace = moment
+	}
 	cfg.Handler, cfg.Metrics = h, metrics.New()
 	e := listen(t, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
-	n := &node{Edge: e, handler: h, metrics: cfg.Metrics, stop: cancel, ended: make(chan error, 1)}
+	n := &node{Edge: e, metrics: cfg.Metrics, stop: cancel, ended: make(chan error, 1)}
 	var serving sync.WaitGroup
 	serving.Go(func() { n.ended <- e.Serve(ctx) })
 	t.Cleanup(func() { cancel(); serving.Wait() })
 	return n
 }
 
-func listen(t *testing.T, cfg edge.Config) *edge.Edge {
+func listen(t testing.TB, cfg edge.Config) *edge.Edge {
 	t.Helper()
 	if cfg.UDP == "" {
 		cfg.UDP = "127.0.0.1:0"
@@ -99,7 +124,9 @@ func listen(t *testing.T, cfg edge.Config) *edge.Edge {
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New()
 	}
-	cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	e, err := edge.Listen(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +166,7 @@ func (n *node) wantSends(t *testing.T, outcome string, want float64) {
 }
 
 // dial connects to where requests are received; a listener on any address is reached at 127.0.0.1.
-func (n *node) dial(t *testing.T) *net.TCPConn {
+func (n *node) dial(t testing.TB) *net.TCPConn {
 	t.Helper()
 	host := n.TCPAddr().AddrPort().Addr()
 	if host.IsUnspecified() {
@@ -183,7 +210,7 @@ func answer(t *testing.T, conn net.Conn) string {
 	return string(b)
 }
 
-func receive[T any](t *testing.T, what string, from <-chan T) T {
+func receive[T any](t testing.TB, what string, from <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-from:
@@ -194,7 +221,7 @@ func receive[T any](t *testing.T, what string, from <-chan T) T {
 	}
 }
 
-func wantNone[T any](t *testing.T, what string, from <-chan T) {
+func wantNone[T any](t testing.TB, what string, from <-chan T) {
 	t.Helper()
 	select {
 	case v := <-from:
@@ -203,7 +230,7 @@ func wantNone[T any](t *testing.T, what string, from <-chan T) {
 	}
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

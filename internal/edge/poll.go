@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 
@@ -14,11 +15,12 @@ import (
 	"multichat/internal/wire"
 )
 
-// pollListener reads datagrams and hands polls on. It keeps no state, so any number of goroutines may read.
+// pollListener reads datagrams and hands polls on. It keeps no state but counts, so any number of goroutines may read.
 type pollListener struct {
 	conn    *net.UDPConn
 	handler Handler
 	back    Pusher
+	rates   *addrPolls
 	metrics *metrics.Metrics
 	log     *slog.Logger
 }
@@ -56,14 +58,23 @@ func (l *pollListener) readPolls() error {
 			l.metrics.Drops.WithLabelValues("poll_receive").Inc()
 			continue
 		}
-		poll, err := wire.DecodePoll(buf[:n])
-		if err != nil {
-			l.metrics.Drops.WithLabelValues(dropReason(err)).Inc()
-			l.log.Debug("dropped a datagram that is no poll", "from", from, "bytes", n, "error", err)
-			continue
-		}
-		l.handler.Poll(from.Addr().Unmap().WithZone(""), poll, l.back)
+		l.handlePoll(buf[:n], from.Addr().Unmap().WithZone(""))
 	}
+}
+
+// handlePoll does not allocate when the datagram is a poll, or one too many.
+func (l *pollListener) handlePoll(datagram []byte, client netip.Addr) {
+	if !l.rates.take(client) {
+		l.metrics.Drops.WithLabelValues("addr_polls").Inc()
+		return
+	}
+	poll, err := wire.DecodePoll(datagram)
+	if err != nil {
+		l.metrics.Drops.WithLabelValues(dropReason(err)).Inc()
+		l.log.Debug("dropped a datagram that is no poll", "from", client, "bytes", len(datagram), "error", err)
+		return
+	}
+	l.handler.Poll(Caller{Addr: client}, poll, l.back)
 }
 
 func dropReason(err error) string {

@@ -118,8 +118,6 @@ func TestBadRequestIsAnsweredWithOneErrLine(t *testing.T) {
 		{"no verb", ":alice:secret:bob:hi", chat.CodeBadReq},
 		{"half a verb", "wrm", chat.CodeBadReq},
 		{"a poll", "poll:alice:secret:4391", chat.CodeBadReq},
-		{"a version 2 frame", "wrmsg;id=1;len=2:alice:secret:bob:hi\n", chat.CodeBadReq},
-		{"a version 2 verb", "bye\n", chat.CodeBadReq},
 		{"no field", "wrmsg:", chat.CodeBadReq},
 		{"a field missing", "wrmsg:alice:secret:bob", chat.CodeBadReq},
 		{"an empty userid", "wrmsg::secret:bob:hi", chat.CodeBadReq},
