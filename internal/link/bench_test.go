@@ -3,12 +3,12 @@ package link
 import (
 	"context"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"multichat/internal/chat"
 	"multichat/internal/edge"
 	"multichat/internal/wire"
 )
@@ -33,12 +33,12 @@ func plainPair(b *testing.B, server ListenConfig, proxy DialConfig) *Conn {
 	if err != nil {
 		b.Fatal(err)
 	}
-	end := l.newEnd(far, newFrameReader(far), "proxy-1")
+	end := l.newEnd(far, newFrameReader(far), aServer, aProxy)
 	start(b, func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { end.s.stop(ctx.Err()) })()
 		return end.serve(ctx)
 	})
-	conn := newConn(near, newFrameReader(near), withDialDefaults(b, proxy).withDefaults())
+	conn := newConn(near, newFrameReader(near), aProxy, aServer, withDialDefaults(b, proxy).withDefaults())
 	start(b, conn.Serve)
 	return conn
 }
@@ -53,12 +53,12 @@ func BenchmarkPoll(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var arrived atomic.Int64
 			counters := new(Counters)
-			conn := pair(b, ListenConfig{Handler: handler{poll: func(netip.Addr, wire.Poll, edge.Pusher) {
+			conn := pair(b, ListenConfig{Handler: handler{poll: func(edge.Caller, wire.Poll, edge.Pusher) {
 				arrived.Add(1)
 			}}}, DialConfig{Counters: counters})
 			b.ReportAllocs()
 			for b.Loop() {
-				for !conn.Poll(clientAddr, aPoll) {
+				for !conn.Poll(aCaller, aPoll) {
 					runtime.Gosched() // the rate is to be what the link carries, not what is offered
 				}
 			}
@@ -79,7 +79,7 @@ func BenchmarkSend(b *testing.B) {
 			for range 256 { // senders that wait for their answers
 				wg.Go(func() {
 					for range turns {
-						if _, err := conn.Send(context.Background(), clientAddr, aMessage); err != nil {
+						if _, err := conn.Send(context.Background(), aCaller, aMessage); err != nil {
 							b.Error(err)
 						}
 					}
@@ -98,8 +98,65 @@ func BenchmarkSend(b *testing.B) {
 func BenchmarkSendAlone(b *testing.B) {
 	conn := pair(b, ListenConfig{}, DialConfig{})
 	for b.Loop() {
-		if _, err := conn.Send(context.Background(), clientAddr, aMessage); err != nil {
+		if _, err := conn.Send(context.Background(), aCaller, aMessage); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Sends of one stream, as many under way as an edge allows.
+func BenchmarkStreamSend(b *testing.B) {
+	for name, pair := range pairs {
+		b.Run(name, func(b *testing.B) {
+			h := loginHandler(func(_ context.Context, client edge.StreamClient) (edge.Stream, error) {
+				return streamFunc(func(ref uint64, _ edge.StreamMessage) { client.Answer(ref, 1, nil) }), nil
+			})
+			conn := pair(b, ListenConfig{Handler: h}, DialConfig{})
+			turns := make(chan struct{}, 1024)
+			for range cap(turns) {
+				turns <- struct{}{}
+			}
+			stream := login(b, conn, client{answer: func(uint64, chat.Seq, *chat.Error) { turns <- struct{}{} }})
+			m := edge.StreamMessage{ID: aMessage.ID, To: aMessage.To, Text: aMessage.Text}
+			b.ReportAllocs()
+			var ref uint64
+			for b.Loop() {
+				<-turns
+				ref++
+				stream.Send(ref, m)
+			}
+			for range cap(turns) {
+				<-turns
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sends/s")
+		})
+	}
+}
+
+// One message to each of many streams, as a broadcast goes.
+func BenchmarkDeliver(b *testing.B) {
+	const streams = 1000
+	for name, pair := range pairs {
+		b.Run(name, func(b *testing.B) {
+			h, served := openAll()
+			conn := pair(b, ListenConfig{Handler: h}, DialConfig{})
+			var arrived atomic.Int64
+			var backs []edge.StreamClient
+			for range streams {
+				login(b, conn, client{deliver: func([]chat.Message) bool { arrived.Add(1); return true }})
+				backs = append(backs, (<-served).client)
+			}
+			messages := []chat.Message{message(1, everyByteButNUL(100))}
+			b.ReportAllocs()
+			given := 0
+			for b.Loop() {
+				for !backs[given%streams].Deliver(messages) {
+					runtime.Gosched() // the rate is to be what the link carries, not what is offered
+				}
+				given++
+			}
+			eventually(b, "all have arrived", func() bool { return arrived.Load() == int64(given) })
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+		})
 	}
 }

@@ -3,8 +3,6 @@ package link
 import (
 	"encoding/binary"
 	"errors"
-	"net/netip"
-	"time"
 
 	"multichat/internal/chat"
 	"multichat/internal/edge"
@@ -13,15 +11,29 @@ import (
 
 // The bodies of frames. A body is its fields one after the other:
 //
-//	poll     client, user, password, port uint16
-//	send     client, id, user, password, to, text
-//	push     client, settled uint8, ports (count, uint16 each), messages (count, each: seq int64, id, from,
-//	         from name, to, sent as seconds int64 and nanoseconds uint32, text)
-//	reply    to a send: 0 and seq int64 · 1, code, reason · 2 (not taken: the server is shutting down)
-//	         to a push: 0, taken, port uint16, outcome uint8 · 1, reason
+//	poll         caller, user, password, port uint16
+//	send         caller, id, user, password, to, text
+//	push         client, settled uint8, ports (count, uint16 each), messages (count, each: seq int64, id, from,
+//	             from name, to, sent as seconds int64 and nanoseconds uint32, text)
+//	reply        to a send: 0 and seq int64 · 1, code, reason · 2 (not taken: the server is shutting down)
+//	             to a push: 0, taken, port uint16, outcome uint8 · 1, reason
 //
-// Where nothing else is said a field is a string: its length as an unsigned varint, and its bytes. Counts and "taken"
-// are unsigned varints. A client is its address: 0 for none, 4 and four bytes, or 6, sixteen bytes and the zone.
+// From version 2 on, see streamcodec.go:
+//
+//	login        caller, user, password, device, nonce uint32, takeover uint8, given (inbox int64, broadcast int64)
+//	stream send  ref, id, to, text
+//	ack          ref, mailbox, seq int64
+//	close        nothing
+//	welcome      0 · 1, code, reason · 2 (not taken: the server is shutting down)
+//	answer       ref, and then 0 and seq int64 · 1, code, reason
+//	deliver      messages, as in a push, but at least one
+//	end          0 (the server is about to end) · 1, code, reason
+//	ticket       holder (16 bytes), ticket
+//
+// Where nothing else is said a field is a string: its length as an unsigned varint, and its bytes. Counts, refs and
+// "taken" are unsigned varints. A client is its address: 0 for none, 4 and four bytes, or 6, sixteen bytes and the
+// zone. A caller is the client alone in version 1; from version 2 on also a ticket, which may be empty, and then 0, or
+// 1 and the sixteen bytes of the holder.
 
 var errMalformed = errors.New("the body of the frame is malformed")
 
@@ -35,23 +47,27 @@ const (
 	minMessage = 8 + 4 + 8 + 4 + 1 // bytes of a message whose strings are all empty
 )
 
-func appendPoll(b []byte, client netip.Addr, p wire.Poll) []byte {
-	b = appendAddr(b, client)
+// appendPoll, and decodePoll too, are given pointers because polls are many, and copying them would cost as much as the
+// encoding.
+func appendPoll(b []byte, version uint16, from *edge.Caller, p *wire.Poll) []byte {
+	b = appendCaller(b, version, from)
 	b = appendBytes(b, p.User)
 	b = appendSecret(b, p.Password)
 	return binary.BigEndian.AppendUint16(b, p.Port)
 }
 
-// decodePoll gives a poll whose fields are views of b.
-func decodePoll(b []byte) (client netip.Addr, p wire.Poll, err error) {
+// decodePoll fills in a caller and a poll whose fields are views of b.
+func decodePoll(b []byte, version uint16, tickets edge.TicketKeeper, from *edge.Caller, p *wire.Poll) error {
 	d := decoder{b: b}
-	client = d.addr()
-	p = wire.Poll{User: d.bytes(), Password: chat.ViewSecret(d.bytes()), Port: d.uint16()}
-	return client, p, d.end()
+	d.caller(from, version, tickets)
+	p.User = d.bytes()
+	p.Password = chat.ViewSecret(d.bytes())
+	p.Port = d.uint16()
+	return d.end()
 }
 
-func appendWrmsg(b []byte, client netip.Addr, m wire.Wrmsg) []byte {
-	b = appendAddr(b, client)
+func appendWrmsg(b []byte, version uint16, from edge.Caller, m wire.Wrmsg) []byte {
+	b = appendCaller(b, version, &from)
 	b = appendString(b, string(m.ID))
 	b = appendString(b, string(m.User))
 	b = appendSecret(b, m.Password)
@@ -59,10 +75,12 @@ func appendWrmsg(b []byte, client netip.Addr, m wire.Wrmsg) []byte {
 	return appendBytes(b, m.Text)
 }
 
-// decodeWrmsg gives a message whose text is a view of b, and everything else a copy.
-func decodeWrmsg(b []byte) (client netip.Addr, m wire.Wrmsg, err error) {
+// decodeWrmsg gives a message whose text and a caller whose ticket are views of b, and everything else a copy.
+func decodeWrmsg(
+	b []byte, version uint16, tickets edge.TicketKeeper,
+) (from edge.Caller, m wire.Wrmsg, err error) {
 	d := decoder{b: b}
-	client = d.addr()
+	d.caller(&from, version, tickets)
 	m = wire.Wrmsg{
 		ID:       chat.MessageID(d.string()),
 		User:     chat.UserID(d.string()),
@@ -70,25 +88,17 @@ func decodeWrmsg(b []byte) (client netip.Addr, m wire.Wrmsg, err error) {
 		To:       chat.Mailbox(d.string()),
 		Text:     d.bytes(),
 	}
-	return client, m, d.end()
+	return from, m, d.end()
 }
 
 func appendPush(b []byte, p edge.Push) []byte {
 	b = appendAddr(b, p.Client)
-	settled := byte(0)
-	if p.Settled {
-		settled = 1
-	}
-	b = append(b, settled)
+	b = appendBool(b, p.Settled)
 	b = binary.AppendUvarint(b, uint64(len(p.Ports)))
 	for _, port := range p.Ports {
 		b = binary.BigEndian.AppendUint16(b, port)
 	}
-	b = binary.AppendUvarint(b, uint64(len(p.Messages)))
-	for i := range p.Messages {
-		b = appendMessage(b, &p.Messages[i])
-	}
-	return b
+	return appendMessages(b, p.Messages)
 }
 
 // decodePush gives a push whose texts are views of b, and everything else copies.
@@ -99,28 +109,8 @@ func decodePush(b []byte) (edge.Push, error) {
 	for i := range p.Ports {
 		p.Ports[i] = d.uint16()
 	}
-	p.Messages = make([]chat.Message, d.count(minMessage))
-	for i := range p.Messages {
-		p.Messages[i] = d.message()
-	}
+	p.Messages = d.messages()
 	return p, d.end()
-}
-
-func appendMessage(b []byte, m *chat.Message) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(m.Seq))
-	b = appendString(b, string(m.ID))
-	b = appendString(b, string(m.From))
-	b = appendString(b, m.FromName)
-	b = appendString(b, string(m.To))
-	b = binary.BigEndian.AppendUint64(b, uint64(m.Sent.Unix()))
-	b = binary.BigEndian.AppendUint32(b, uint32(m.Sent.Nanosecond()))
-	return appendBytes(b, m.Text)
-}
-
-// messageSize is about how many bytes appendMessage appends, and never less.
-func messageSize(m *chat.Message) int {
-	lengths := 5 * binary.MaxVarintLen32
-	return minMessage + lengths + len(m.ID) + len(m.From) + len(m.FromName) + len(m.To) + len(m.Text)
 }
 
 // sendReply is the answer to a send: refused, or not even taken, or stored at seq.
@@ -135,8 +125,7 @@ func appendSendReply(b []byte, r sendReply) []byte {
 	case r.notTaken:
 		return append(b, statusNotTaken)
 	case r.refusal != nil:
-		b = appendString(append(b, statusRefused), string(r.refusal.Code))
-		return appendReason(b, r.refusal.Reason)
+		return appendRefusal(b, r.refusal)
 	}
 	return binary.BigEndian.AppendUint64(append(b, statusDone), uint64(r.seq))
 }
@@ -147,7 +136,7 @@ func decodeSendReply(b []byte) (r sendReply, err error) {
 	case statusDone:
 		r.seq = chat.Seq(d.uint64())
 	case statusRefused:
-		r.refusal = &chat.Error{Code: chat.Code(d.string()), Reason: d.string()}
+		r.refusal = d.refusal()
 	case statusNotTaken:
 		r.notTaken = true
 	default:
@@ -186,150 +175,4 @@ func decodePushReply(b []byte, sent int) (r pushReply, err error) {
 		d.bad = true
 	}
 	return r, d.end()
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendBytes(b, s []byte) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func appendSecret(b []byte, s chat.Secret) []byte {
-	return s.AppendTo(binary.AppendUvarint(b, uint64(s.Len())))
-}
-
-func appendReason(b []byte, s string) []byte {
-	return appendString(b, s[:min(len(s), maxReason)])
-}
-
-func appendAddr(b []byte, a netip.Addr) []byte {
-	switch {
-	case a.Is4():
-		ip := a.As4()
-		return append(append(b, 4), ip[:]...)
-	case a.Is6():
-		ip := a.As16()
-		return appendString(append(append(b, 6), ip[:]...), a.Zone())
-	}
-	return append(b, 0)
-}
-
-// decoder takes fields off the front of b. After the first field that is not there it is bad, and every further one is
-// zero, so that only the end need be checked.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-// end says whether b was exactly the fields that were taken.
-func (d *decoder) end() error {
-	if d.bad || len(d.b) > 0 {
-		return errMalformed
-	}
-	return nil
-}
-
-// take gives the next n bytes, a view, or nil.
-func (d *decoder) take(n int) []byte {
-	if d.bad || n > len(d.b) {
-		d.bad = true
-		return nil
-	}
-	taken := d.b[:n:n]
-	d.b = d.b[n:]
-	return taken
-}
-
-func (d *decoder) uint8() uint8 {
-	if b := d.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (d *decoder) uint16() uint16 {
-	if b := d.take(2); b != nil {
-		return binary.BigEndian.Uint16(b)
-	}
-	return 0
-}
-
-func (d *decoder) uint32() uint32 {
-	if b := d.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-func (d *decoder) uint64() uint64 {
-	if b := d.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if d.bad || n <= 0 {
-		d.bad = true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *decoder) bool() bool {
-	v := d.uint8()
-	d.bad = d.bad || v > 1
-	return v == 1
-}
-
-// count reads how many elements follow, of at least size bytes each: more than the rest has room for is bad, so that
-// nobody allocates for what was only claimed.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if d.bad || n > uint64(len(d.b)/size) {
-		d.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-// bytes gives a view.
-func (d *decoder) bytes() []byte { return d.take(d.count(1)) }
-
-func (d *decoder) string() string { return string(d.bytes()) }
-
-func (d *decoder) addr() netip.Addr {
-	switch d.uint8() {
-	case 0:
-	case 4:
-		if ip := d.take(4); ip != nil {
-			return netip.AddrFrom4([4]byte(ip))
-		}
-	case 6:
-		if ip, zone := d.take(16), d.bytes(); !d.bad {
-			return netip.AddrFrom16([16]byte(ip)).WithZone(string(zone))
-		}
-	default:
-		d.bad = true
-	}
-	return netip.Addr{}
-}
-
-func (d *decoder) message() chat.Message {
-	m := chat.Message{
-		Seq:      chat.Seq(d.uint64()),
-		ID:       chat.MessageID(d.string()),
-		From:     chat.UserID(d.string()),
-		FromName: d.string(),
-		To:       chat.Mailbox(d.string()),
-	}
-	seconds, nanos := d.uint64(), d.uint32()
-	d.bad = d.bad || nanos >= uint32(time.Second)
-	m.Sent = time.Unix(int64(seconds), int64(nanos))
-	m.Text = d.bytes()
-	return m
 }

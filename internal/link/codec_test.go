@@ -38,27 +38,74 @@ func message(seq chat.Seq, text []byte) chat.Message {
 	}
 }
 
-func TestPollRoundTrip(t *testing.T) {
+// callers is what may travel of a caller in a version: in the first, the address alone.
+func callers(version uint16) (callers []edge.Caller) {
 	for _, addr := range addrs {
-		for _, want := range []wire.Poll{{}, aPoll, {User: everyByteButNUL(300), Port: 65535}} {
-			client, got, err := decodePoll(appendPoll(nil, addr, want))
-			if err != nil || client != addr || !bytes.Equal(got.User, want.User) ||
-				!got.Password.Equal(want.Password) || got.Port != want.Port {
-				t.Errorf("%v %v: got %v %v, %v", addr, want, client, got, err)
+		callers = append(callers, edge.Caller{Addr: addr})
+	}
+	if version < streamsVersion {
+		return callers
+	}
+	return append(callers,
+		edge.Caller{Addr: clientAddr, Ticket: chat.NewSecret("ticket")},
+		edge.Caller{Addr: clientAddr, Holder: aHolder},
+		edge.Caller{Addr: addrs[4], Ticket: chat.NewSecret(string(everyByteButNUL(64))), Holder: aHolder})
+}
+
+func sameCaller(a, b edge.Caller) bool {
+	return a.Addr == b.Addr && a.Ticket.Equal(b.Ticket) && a.Holder == b.Holder && a.Tickets == b.Tickets
+}
+
+func pollOf(b []byte, version uint16) (from edge.Caller, p wire.Poll, err error) {
+	err = decodePoll(b, version, nil, &from, &p)
+	return from, p, err
+}
+
+func TestPollRoundTrip(t *testing.T) {
+	for v := uint16(oldestVersion); v <= version; v++ {
+		for _, caller := range callers(v) {
+			for _, want := range []wire.Poll{{}, aPoll, {User: everyByteButNUL(300), Port: 65535}} {
+				from, got, err := pollOf(appendPoll(nil, v, &caller, &want), v)
+				if err != nil || !sameCaller(from, caller) || !bytes.Equal(got.User, want.User) ||
+					!got.Password.Equal(want.Password) || got.Port != want.Port {
+					t.Errorf("version %d, %v %v: got %v %v, %v", v, caller, want, from, got, err)
+				}
 			}
 		}
 	}
 }
 
 func TestWrmsgRoundTrip(t *testing.T) {
-	for _, addr := range addrs {
-		for _, want := range []wire.Wrmsg{{}, aMessage, {To: "%", Text: everyByteButNUL(chat.MaxText)}} {
-			client, got, err := decodeWrmsg(appendWrmsg(nil, addr, want))
-			if err != nil || client != addr || got.ID != want.ID || got.User != want.User || got.To != want.To ||
-				!got.Password.Equal(want.Password) || !bytes.Equal(got.Text, want.Text) {
-				t.Errorf("%v %v: got %v %v, %v", addr, want, client, got, err)
+	for v := uint16(oldestVersion); v <= version; v++ {
+		for _, caller := range callers(v) {
+			for _, want := range []wire.Wrmsg{{}, aMessage, {To: "%", Text: everyByteButNUL(chat.MaxText)}} {
+				from, got, err := decodeWrmsg(appendWrmsg(nil, v, caller, want), v, nil)
+				if err != nil || !sameCaller(from, caller) || got.ID != want.ID || got.User != want.User ||
+					got.To != want.To || !got.Password.Equal(want.Password) || !bytes.Equal(got.Text, want.Text) {
+					t.Errorf("version %d, %v %v: got %v %v, %v", v, caller, want, from, got, err)
+				}
 			}
 		}
+	}
+}
+
+// The nodes of the release before send and read exactly this.
+func TestVersion1IsAsItWas(t *testing.T) {
+	from := edge.Caller{Addr: clientAddr, Ticket: chat.NewSecret("ticket"), Holder: aHolder}
+	poll := "\x04\x7f\x00\x00\x0b" + "\x05alice" + "\x06secret" + "\x11\x27"
+	if got := appendPoll(nil, 1, &from, &aPoll); string(got) != poll {
+		t.Errorf("a poll is %q, want %q", got, poll)
+	}
+	send := "\x04\x7f\x00\x00\x0b" + "\x02m1" + "\x05alice" + "\x06secret" + "\x03bob" + "\x05hello"
+	if got := appendWrmsg(nil, 1, from, aMessage); string(got) != send {
+		t.Errorf("a send is %q, want %q", got, send)
+	}
+}
+
+func TestCallerWithoutATicketCostsTwoBytes(t *testing.T) {
+	before, now := appendPoll(nil, 1, &aCaller, &aPoll), appendPoll(nil, version, &aCaller, &aPoll)
+	if len(now) != len(before)+2 {
+		t.Errorf("a poll has %d bytes, and had %d in version 1", len(now), len(before))
 	}
 }
 
@@ -82,21 +129,24 @@ func TestPushRoundTrip(t *testing.T) {
 }
 
 func samePush(a, b edge.Push) bool {
-	if a.Client != b.Client || a.Settled != b.Settled || !slices.Equal(a.Ports, b.Ports) ||
-		len(a.Messages) != len(b.Messages) {
+	return a.Client == b.Client && a.Settled == b.Settled && slices.Equal(a.Ports, b.Ports) &&
+		slices.EqualFunc(a.Messages, b.Messages, sameMessage)
+}
+
+func sameMessage(a, b chat.Message) bool {
+	if !a.Sent.Equal(b.Sent) || !bytes.Equal(a.Text, b.Text) {
 		return false
 	}
-	for i := range a.Messages {
-		x, y := a.Messages[i], b.Messages[i]
-		if !x.Sent.Equal(y.Sent) || !bytes.Equal(x.Text, y.Text) {
-			return false
-		}
-		x.Sent, y.Sent, x.Text, y.Text = time.Time{}, time.Time{}, nil, nil
-		if !reflect.DeepEqual(x, y) {
-			return false
-		}
+	a.Sent, b.Sent, a.Text, b.Text = time.Time{}, time.Time{}, nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+func sameLogin(a, b edge.Login) bool {
+	if !a.Password.Equal(b.Password) {
+		return false
 	}
-	return true
+	a.Password = b.Password
+	return a == b
 }
 
 func TestReplyRoundTrip(t *testing.T) {
@@ -129,8 +179,8 @@ func TestReasonIsBounded(t *testing.T) {
 
 func TestDecodersRefuse(t *testing.T) {
 	huge := binary.AppendUvarint(nil, 1<<40)
-	poll := func(b []byte) error { _, _, err := decodePoll(b); return err }
-	wrmsg := func(b []byte) error { _, _, err := decodeWrmsg(b); return err }
+	poll := func(b []byte) error { _, _, err := pollOf(b, version); return err }
+	wrmsg := func(b []byte) error { _, _, err := decodeWrmsg(b, version, nil); return err }
 	push := func(b []byte) error { _, err := decodePush(b); return err }
 	reply := func(b []byte) error { _, err := decodeSendReply(b); return err }
 	receipt := func(b []byte) error { _, err := decodePushReply(b, 3); return err }
@@ -141,8 +191,8 @@ func TestDecodersRefuse(t *testing.T) {
 		"an address of an unknown family":  {poll, []byte("\x05")},
 		"a string longer than the body":    {poll, append([]byte{0}, huge...)},
 		"a length that never ends":         {poll, append([]byte{0}, bytes.Repeat([]byte{0xff}, 20)...)},
-		"something behind a poll":          {poll, append(appendPoll(nil, clientAddr, aPoll), 0)},
-		"something behind a send":          {wrmsg, append(appendWrmsg(nil, clientAddr, aMessage), 0)},
+		"something behind a poll":          {poll, append(appendPoll(nil, version, &aCaller, &aPoll), 0)},
+		"something behind a send":          {wrmsg, append(appendWrmsg(nil, version, aCaller, aMessage), 0)},
 		"something behind a push":          {push, append(appendPush(nil, edge.Push{}), 0)},
 		"more ports than there is room":    {push, append([]byte{0, 0}, huge...)},
 		"more messages than there is room": {push, append([]byte{0, 0, 0}, huge...)},
@@ -168,9 +218,9 @@ func TestEveryPrefixIsRefused(t *testing.T) {
 			t.Errorf("a push cut to %d of %d bytes was taken", n, len(push))
 		}
 	}
-	send := appendWrmsg(nil, addrs[4], aMessage)
+	send := appendWrmsg(nil, version, edge.Caller{Addr: addrs[4], Holder: aHolder}, aMessage)
 	for n := range send {
-		if _, _, err := decodeWrmsg(send[:n]); err == nil {
+		if _, _, err := decodeWrmsg(send[:n], version, nil); err == nil {
 			t.Errorf("a send cut to %d of %d bytes was taken", n, len(send))
 		}
 	}
@@ -189,41 +239,55 @@ func fuzzBody[T any](f *testing.F, decode func([]byte) (T, error), encode func(T
 	for _, seed := range seeds {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		v, err := decode(body)
-		if err != nil {
-			return
-		}
-		once := encode(v)
-		again, err := decode(once)
-		if err != nil {
-			t.Fatalf("decoding what was encoded: %v", err)
-		}
-		if twice := encode(again); !bytes.Equal(once, twice) {
-			t.Fatalf("encoded %x, decoded and encoded again %x", once, twice)
-		}
-	})
+	f.Fuzz(func(t *testing.T, body []byte) { sameAgain(t, body, decode, encode) })
 }
 
-type fromClient[T any] struct {
-	client netip.Addr
-	v      T
+func sameAgain[T any](t *testing.T, body []byte, decode func([]byte) (T, error), encode func(T) []byte) {
+	v, err := decode(body)
+	if err != nil {
+		return
+	}
+	once := encode(v)
+	again, err := decode(once)
+	if err != nil {
+		t.Fatalf("decoding what was encoded: %v", err)
+	}
+	if twice := encode(again); !bytes.Equal(once, twice) {
+		t.Fatalf("encoded %x, decoded and encoded again %x", once, twice)
+	}
+}
+
+type fromCaller[T any] struct {
+	from edge.Caller
+	v    T
 }
 
 func FuzzPoll(f *testing.F) {
-	fuzzBody(f, func(b []byte) (fromClient[wire.Poll], error) {
-		client, p, err := decodePoll(b)
-		return fromClient[wire.Poll]{client, p}, err
-	}, func(p fromClient[wire.Poll]) []byte { return appendPoll(nil, p.client, p.v) },
-		appendPoll(nil, clientAddr, aPoll), appendPoll(nil, addrs[4], wire.Poll{}))
+	for v := uint16(oldestVersion); v <= version; v++ {
+		for _, caller := range callers(v) {
+			f.Add(v, appendPoll(nil, v, &caller, &aPoll))
+		}
+	}
+	f.Fuzz(func(t *testing.T, v uint16, body []byte) {
+		sameAgain(t, body, func(b []byte) (fromCaller[wire.Poll], error) {
+			from, p, err := pollOf(b, v)
+			return fromCaller[wire.Poll]{from, p}, err
+		}, func(p fromCaller[wire.Poll]) []byte { return appendPoll(nil, v, &p.from, &p.v) })
+	})
 }
 
 func FuzzWrmsg(f *testing.F) {
-	fuzzBody(f, func(b []byte) (fromClient[wire.Wrmsg], error) {
-		client, m, err := decodeWrmsg(b)
-		return fromClient[wire.Wrmsg]{client, m}, err
-	}, func(m fromClient[wire.Wrmsg]) []byte { return appendWrmsg(nil, m.client, m.v) },
-		appendWrmsg(nil, clientAddr, aMessage), appendWrmsg(nil, addrs[3], wire.Wrmsg{}))
+	for v := uint16(oldestVersion); v <= version; v++ {
+		for _, caller := range callers(v) {
+			f.Add(v, appendWrmsg(nil, v, caller, aMessage))
+		}
+	}
+	f.Fuzz(func(t *testing.T, v uint16, body []byte) {
+		sameAgain(t, body, func(b []byte) (fromCaller[wire.Wrmsg], error) {
+			from, m, err := decodeWrmsg(b, v, nil)
+			return fromCaller[wire.Wrmsg]{from, m}, err
+		}, func(m fromCaller[wire.Wrmsg]) []byte { return appendWrmsg(nil, v, m.from, m.v) })
+	})
 }
 
 func FuzzPush(f *testing.F) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -24,8 +23,11 @@ type DialConfig struct {
 	Peer     string      // the server's; if another node answers, the link is refused
 	Pusher   edge.Pusher // takes what the server pushes; its context ends with the link
 
+	Tickets edge.TicketKeeper // takes the tickets that the server gives; nil: they are passed over
+
 	MaxSends         int           // sends that wait for their reply; 4096
 	MaxPushes        int           // pushes at work; 4096
+	MaxStreams       int           // streams, those whose login is not answered too; 65536
 	QueueBytes       int           // what may wait to be written; 4 MiB. Polls are dropped beyond half of it
 	HandshakeTimeout time.Duration // 3 s
 	PingInterval     time.Duration // 100 ms
@@ -36,6 +38,7 @@ type DialConfig struct {
 func (c DialConfig) withDefaults() DialConfig {
 	setDefault(&c.MaxSends, 4096)
 	setDefault(&c.MaxPushes, 4096)
+	setDefault(&c.MaxStreams, 65536)
 	setDefault(&c.QueueBytes, 4<<20)
 	setDefault(&c.HandshakeTimeout, 3*time.Second)
 	setDefault(&c.PingInterval, 100*time.Millisecond)
@@ -57,6 +60,8 @@ type Conn struct {
 	pinger   *pinger
 	pusher   edge.Pusher
 	pushes   *crew.Crew
+	tickets  edge.TicketKeeper // nil: nobody keeps any
+	streams  *proxyStreams
 	counters *Counters
 }
 
@@ -88,7 +93,8 @@ func Dial(ctx context.Context, addr string, cfg DialConfig) (*Conn, error) {
 // join makes a connection a link.
 func join(ctx context.Context, raw net.Conn, cfg DialConfig) (*Conn, error) {
 	conn := tls.Client(raw, cfg.Identity.clientTLS())
-	in, theirs, err := greet(ctx, conn, newHello(roleProxy, cfg.Name), roleServer)
+	ours := newHello(roleProxy, cfg.Name)
+	in, theirs, err := greet(ctx, conn, ours, roleServer)
 	switch {
 	case err != nil:
 		cfg.Counters.Refused.Add(1)
@@ -97,16 +103,18 @@ func join(ctx context.Context, raw net.Conn, cfg DialConfig) (*Conn, error) {
 		cfg.Counters.Refused.Add(1)
 		return nil, fmt.Errorf("%w: it is %q", ErrOtherPeer, theirs.name)
 	}
-	return newConn(conn, in, cfg), nil
+	return newConn(conn, in, ours, theirs, cfg), nil
 }
 
 // newConn is the proxy's end once the hellos are exchanged.
-func newConn(conn net.Conn, in *frameReader, cfg DialConfig) *Conn {
+func newConn(conn net.Conn, in *frameReader, ours, theirs hello, cfg DialConfig) *Conn {
 	return &Conn{
-		s:        newSession(conn, in, cfg.Peer, cfg.QueueBytes, cfg.MaxSends, cfg.Counters),
+		s:        newSession(conn, in, ours, theirs, cfg.QueueBytes, cfg.MaxSends, cfg.Counters),
 		pinger:   newPinger(cfg.PingInterval),
 		pusher:   cfg.Pusher,
 		pushes:   crew.New(cfg.MaxPushes),
+		tickets:  cfg.Tickets,
+		streams:  newProxyStreams(cfg.MaxStreams),
 		counters: cfg.Counters,
 	}
 }
@@ -121,8 +129,9 @@ func (c *Conn) Serve(ctx context.Context) error {
 
 	var wg sync.WaitGroup
 	wg.Go(c.s.serveWriter)
-	wg.Go(c.servePings)
+	wg.Go(c.serveTicks)
 	c.s.serveReader(func(f frame) error { return c.handle(pushing, f) })
+	c.endStreams()
 	cancelPushes()
 	<-c.pushes.Close()
 	wg.Wait()
@@ -140,8 +149,8 @@ func (c *Conn) Close(reason error) {
 
 // Poll hands a poll on. It does not block and keeps nothing of p. It is false when the poll was dropped: the queue is
 // full, or the link has ended.
-func (c *Conn) Poll(client netip.Addr, p wire.Poll) bool {
-	err := c.s.out.add(kindPoll, 0, func(b []byte) []byte { return appendPoll(b, client, p) })
+func (c *Conn) Poll(from edge.Caller, p wire.Poll) bool {
+	err := c.s.out.add(kindPoll, 0, func(b []byte) []byte { return appendPoll(b, c.s.version, &from, &p) })
 	if err != nil {
 		c.counters.PollsDropped.Add(1)
 		return false
@@ -154,8 +163,8 @@ func (c *Conn) Poll(client netip.Addr, p wire.Poll) bool {
 // with, and so does busy, when too much waits here already. An error that wraps [ErrBroken] says that no answer will
 // come, one of ctx that nobody waited for it; both times the message may have been stored, or may yet be, unless the
 // error wraps [ErrNotSent] too: then the server's handler never had it.
-func (c *Conn) Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
-	b, err := c.s.request(ctx, kindSend, func(b []byte) []byte { return appendWrmsg(b, client, m) })
+func (c *Conn) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
+	b, err := c.s.request(ctx, kindSend, func(b []byte) []byte { return appendWrmsg(b, c.s.version, from, m) })
 	switch {
 	case err == errFull:
 		c.counters.SendsBusy.Add(1)
@@ -185,13 +194,15 @@ func (c *Conn) Silence() time.Duration { return c.pinger.unanswered() }
 // Peer is the name of the server at the other end.
 func (c *Conn) Peer() string { return c.s.peer }
 
-func (c *Conn) servePings() {
+// serveTicks pings, and tries again what streams found no room for.
+func (c *Conn) serveTicks() {
 	ticks := time.NewTicker(max(c.pinger.interval/ticksPerLate, time.Millisecond))
 	defer ticks.Stop()
 	for {
 		if id, ping := c.pinger.tick(time.Now()); ping {
 			c.s.out.addUrgent(kindPing, id)
 		}
+		c.streams.retry()
 		select {
 		case <-ticks.C:
 		case <-c.s.done:
@@ -207,6 +218,9 @@ func (c *Conn) handle(ctx context.Context, f frame) error {
 		return nil
 	case kindPush:
 		return c.takePush(ctx, f)
+	}
+	if c.s.version >= streamsVersion {
+		return c.handleStream(f)
 	}
 	return unexpected(f)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ type blocked struct {
 
 func newBlocked() *blocked {
 	b := &blocked{entered: make(chan struct{}, 1000), release: make(chan struct{}), left: make(chan error, 1000)}
-	b.send = func(ctx context.Context, _ netip.Addr, _ wire.Wrmsg) (chat.Seq, error) {
+	b.send = func(ctx context.Context, _ edge.Caller, _ wire.Wrmsg) (chat.Seq, error) {
 		b.entered <- struct{}{}
 		<-b.release
 		b.left <- ctx.Err()
@@ -38,7 +37,7 @@ func (b *blocked) sendMany(t *testing.T, conn *Conn, n int) <-chan error {
 	errs := make(chan error, n)
 	for range n {
 		go func() {
-			_, err := conn.Send(context.Background(), clientAddr, aMessage)
+			_, err := conn.Send(context.Background(), aCaller, aMessage)
 			errs <- err
 		}()
 	}
@@ -65,11 +64,11 @@ func TestEverySendInFlightLearnsThatTheLinkBroke(t *testing.T) {
 	if err := serving.wait(t); err == nil {
 		t.Error("Serve does not say why the link ended")
 	}
-	_, err := conn.Send(t.Context(), clientAddr, aMessage)
+	_, err := conn.Send(t.Context(), aCaller, aMessage)
 	if !errors.Is(err, ErrNotSent) || !errors.Is(err, ErrBroken) {
 		t.Errorf("a send on the broken link got %v, want %v, which is an %v", err, ErrNotSent, ErrBroken)
 	}
-	if conn.Poll(clientAddr, aPoll) {
+	if conn.Poll(aCaller, aPoll) {
 		t.Error("a poll on the broken link was taken")
 	}
 	close(h.release)
@@ -83,7 +82,7 @@ func TestEverySendInFlightLearnsThatTheLinkBroke(t *testing.T) {
 func TestNothingIsHeardOnALinkThatWasGivenUp(t *testing.T) {
 	h := newBlocked()
 	backs := make(chan edge.Pusher, 1)
-	h.poll = func(_ netip.Addr, _ wire.Poll, back edge.Pusher) { backs <- back }
+	h.poll = func(_ edge.Caller, _ wire.Poll, back edge.Pusher) { backs <- back }
 	addr, _ := listen(t, ListenConfig{Handler: h})
 	relay, addr := newRelay(t, addr, 0)
 	pushed := make(chan edge.Push, 1)
@@ -166,7 +165,7 @@ func TestSilenceOfAStalledNetwork(t *testing.T) {
 	eventually(t, "the silence is noticed", func() bool { return conn.Silence() >= 100*time.Millisecond })
 	relay.stop(false)
 	eventually(t, "the silence ends", func() bool { return conn.Silence() == 0 })
-	if _, err := conn.Send(t.Context(), clientAddr, aMessage); err != nil {
+	if _, err := conn.Send(t.Context(), aCaller, aMessage); err != nil {
 		t.Errorf("a send after the network came back: %v", err)
 	}
 }
@@ -175,7 +174,7 @@ func TestOverloadDoesNotLookLikeDeath(t *testing.T) {
 	h := newBlocked()
 	defer close(h.release)
 	backs := make(chan edge.Pusher, 1)
-	h.poll = func(_ netip.Addr, _ wire.Poll, back edge.Pusher) { backs <- back }
+	h.poll = func(_ edge.Caller, _ wire.Poll, back edge.Pusher) { backs <- back }
 	addr, _ := listen(t, ListenConfig{Handler: h, MaxSends: 100, QueueBytes: 1 << 20})
 	release := make(chan struct{})
 	back, conn, _ := backOf(t, addr, DialConfig{
@@ -217,7 +216,7 @@ func TestPongOvertakesPushesThatWait(t *testing.T) {
 	addr, _ := listen(t, ListenConfig{Handler: h, Idle: time.Hour})
 	conn := stranger(t, addr)
 	conn.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
-	if _, err := conn.Write(rawFrame(kindPoll, 0, string(appendPoll(nil, clientAddr, aPoll)))); err != nil {
+	if _, err := conn.Write(rawFrame(kindPoll, 0, string(appendPoll(nil, version, &aCaller, &aPoll)))); err != nil {
 		t.Fatal(err)
 	}
 	server := receive(t, backs, "the poll").(*serverEnd)
@@ -230,18 +229,13 @@ func TestPongOvertakesPushesThatWait(t *testing.T) {
 			pushes <- struct{}{}
 		}()
 	}
-	waiting := func() int {
-		server.s.out.mu.Lock()
-		defer server.s.out.mu.Unlock()
-		return len(server.s.out.bulk) + len(server.s.out.rest)
-	}
-	eventually(t, "the queue is long", func() bool { return waiting() > 2<<20 })
+	eventually(t, "the queue is long", func() bool { return waiting(server.s) > 2<<20 })
 	server.s.heard.Store(false)
 	if _, err := conn.Write(rawFrame(kindPing, 42, "")); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the ping is read", server.s.heard.Load)
-	behind := waiting()
+	behind := waiting(server.s)
 
 	in := newFrameReader(conn)
 	for ponged, after := false, 0; after < behind/2; { // the pong comes, and then most of what waited before it
@@ -321,12 +315,12 @@ func TestHintsArePassedOver(t *testing.T) {
 
 func TestWhoDoesNotReadItsAnswersLosesTheLink(t *testing.T) {
 	addr, _ := listen(t, ListenConfig{Idle: time.Minute, QueueBytes: 1000, Handler: handler{
-		send: func(context.Context, netip.Addr, wire.Wrmsg) (chat.Seq, error) {
+		send: func(context.Context, edge.Caller, wire.Wrmsg) (chat.Seq, error) {
 			return 0, chat.Errorf(chat.CodeBadReq, "%s", strings.Repeat("x", maxReason))
 		},
 	}})
 	conn := stranger(t, addr)
-	request := rawFrame(kindSend, 1, string(appendWrmsg(nil, clientAddr, aMessage)))
+	request := rawFrame(kindSend, 1, string(appendWrmsg(nil, version, aCaller, aMessage)))
 	for {
 		if _, err := conn.Write(request); err != nil {
 			if !hungUp(conn) {

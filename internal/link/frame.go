@@ -20,6 +20,17 @@ const (
 	kindReply kind = 6
 	kindPush  kind = 7
 
+	// Of streams, from a proxy and from a server. The id is the stream's; a ticket has none.
+	kindLogin      kind = 16
+	kindStreamSend kind = 17
+	kindAck        kind = 18
+	kindClose      kind = 19
+	kindWelcome    kind = 24
+	kindAnswer     kind = 25
+	kindDeliver    kind = 26
+	kindEnd        kind = 27
+	kindTicket     kind = 28
+
 	firstHint kind = 128 // kinds from here on may be ignored by who does not know them
 )
 

@@ -23,27 +23,39 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	clientAddr = netip.MustParseAddr("127.0.0.11")
+	aHolder    = edge.Holder{1, 2, 3, 15: 16}
+	aCaller    = edge.Caller{Addr: clientAddr}
+	aProxy     = newHello(roleProxy, "proxy-1")
+	aServer    = newHello(roleServer, "server-1")
 	aPoll      = wire.Poll{User: []byte("alice"), Password: chat.NewSecret("secret"), Port: 4391}
 	aMessage   = wire.Wrmsg{ID: "m1", User: "alice", Password: aPoll.Password, To: "bob", Text: []byte("hello")}
 )
 
-// handler is a server whose answers a test writes. A nil func drops the poll, or stores at seq 1.
+// handler is a server whose answers a test writes. A nil func drops the poll, stores at seq 1, or refuses the login.
 type handler struct {
-	poll func(client netip.Addr, p wire.Poll, back edge.Pusher)
-	send func(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error)
+	poll  func(from edge.Caller, p wire.Poll, back edge.Pusher)
+	send  func(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error)
+	login func(ctx context.Context, from edge.Caller, l edge.Login, client edge.StreamClient) (edge.Stream, error)
 }
 
-func (h handler) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
+func (h handler) Poll(from edge.Caller, p wire.Poll, back edge.Pusher) {
 	if h.poll != nil {
-		h.poll(client, p, back)
+		h.poll(from, p, back)
 	}
 }
 
-func (h handler) Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
+func (h handler) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
 	if h.send == nil {
 		return 1, nil
 	}
-	return h.send(ctx, client, m)
+	return h.send(ctx, from, m)
+}
+
+func (h handler) Login(ctx context.Context, from edge.Caller, l edge.Login, client edge.StreamClient) (edge.Stream, error) {
+	if h.login == nil {
+		return nil, chat.Errorf(chat.CodeAuth, "there is no such user")
+	}
+	return h.login(ctx, from, l, client)
 }
 
 // pusher is a proxy's way out to its clients.
@@ -149,7 +161,7 @@ func pair(t testing.TB, server ListenConfig, proxy DialConfig) *Conn {
 }
 
 // pairFor is a pair whose server answers sends with send.
-func pairFor(t testing.TB, send func(context.Context, netip.Addr, wire.Wrmsg) (chat.Seq, error)) *Conn {
+func pairFor(t testing.TB, send func(context.Context, edge.Caller, wire.Wrmsg) (chat.Seq, error)) *Conn {
 	t.Helper()
 	return pair(t, ListenConfig{Handler: handler{send: send}}, DialConfig{})
 }
@@ -157,11 +169,101 @@ func pairFor(t testing.TB, send func(context.Context, netip.Addr, wire.Wrmsg) (c
 // stranger is a connection that has proven the key and said hello as a proxy, and then says what a test wants.
 func stranger(t *testing.T, addr string) *tls.Conn {
 	t.Helper()
-	conn := tlsDial(t, addr)
-	if _, _, err := exchange(conn, newHello(roleProxy, "stranger"), roleServer); err != nil {
+	return newStrangeProxy(t, addr, newHello(roleProxy, "stranger")).conn.(*tls.Conn)
+}
+
+// strange is the end of a link that says what a test wants, frame by frame.
+type strange struct {
+	conn net.Conn
+	in   *frameReader
+}
+
+func (s *strange) write(t *testing.T, frame []byte) {
+	t.Helper()
+	if _, err := s.conn.Write(frame); err != nil {
 		t.Fatal(err)
 	}
-	return conn
+}
+
+func (s *strange) read(t *testing.T) frame {
+	t.Helper()
+	f, err := s.in.next(maxFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// readPast is the next frame that is not of kind k.
+func (s *strange) readPast(t *testing.T, k kind) frame {
+	t.Helper()
+	for {
+		if f := s.read(t); f.kind != k {
+			return f
+		}
+	}
+}
+
+// strangeProxy links with the server at addr as h.
+type strangeProxy struct{ strange }
+
+func newStrangeProxy(t *testing.T, addr string, h hello) *strangeProxy {
+	t.Helper()
+	conn := tlsDial(t, addr)
+	in, _, err := exchange(conn, h, roleServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &strangeProxy{strange{conn, in}}
+}
+
+// piped is a proxy's end of a link without a network: nothing is on its way that the strange server has not read.
+func piped(t *testing.T, cfg DialConfig) (*Conn, *strange) {
+	t.Helper()
+	near, far := net.Pipe()
+	conn := newConn(near, newFrameReader(near), aProxy, aServer, withDialDefaults(t, cfg).withDefaults())
+	start(t, conn.Serve)
+	far.SetDeadline(time.Now().Add(patience))
+	return conn, &strange{far, newFrameReader(far)}
+}
+
+// strangeServer listens, and links as h with the first proxy that dials.
+type strangeServer struct {
+	strange
+	linked chan error
+}
+
+func newStrangeServer(t *testing.T, h hello) (s *strangeServer, addr string) {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", identity(t, key("k")).serverTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = &strangeServer{linked: make(chan error, 1)}
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			conn.SetDeadline(time.Now().Add(patience))
+			s.conn = conn
+			s.in, _, err = exchange(conn, h, roleProxy)
+		}
+		s.linked <- err
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		if s.conn != nil {
+			hangUp(s.conn)
+		}
+	})
+	return s, l.Addr().String()
+}
+
+// accept waits for the link.
+func (s *strangeServer) accept(t *testing.T) {
+	t.Helper()
+	if err := receive(t, s.linked, "a proxy to link"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func tlsDial(t *testing.T, addr string) *tls.Conn {
@@ -319,4 +421,11 @@ func hungUp(conn net.Conn) bool {
 	_, err := io.Copy(io.Discard, conn)
 	var timeout net.Error
 	return !errors.As(err, &timeout) || !timeout.Timeout()
+}
+
+// waiting is how many bytes an end has to write.
+func waiting(s *session) int {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return len(s.out.bulk) + len(s.out.rest)
 }

@@ -14,10 +14,12 @@ import (
 // ErrOtherPeer says that whoever answered is not the node that was dialled.
 var ErrOtherPeer = errors.New("another node answered than the one that was dialled")
 
-// The version that this build speaks, and the oldest that it understands: from version 2 on the one before its own.
+// The version that this build speaks, and the oldest that it understands: the one before its own.
 const (
-	version       = 1
+	version       = 2
 	oldestVersion = 1
+
+	streamsVersion = 2 // the first with streams and tickets
 )
 
 const maxNodeName = 255 // bytes
@@ -67,9 +69,12 @@ func decodeHello(b []byte) (hello, error) {
 	return h, nil
 }
 
+// common is the version that two nodes speak with each other, if they do.
+func (h hello) common(theirs hello) uint16 { return min(h.version, theirs.version) }
+
 // accept says what is wrong with the hello of the other end, which should have role want.
 func (h hello) accept(theirs hello, want role) error {
-	if common := min(h.version, theirs.version); common < h.oldest || common < theirs.oldest {
+	if common := h.common(theirs); common < h.oldest || common < theirs.oldest {
 		return fmt.Errorf("%q speaks version %d of the link (and understands %d), this node %d (and %d): "+
 			"upgrade one release at a time", theirs.name, theirs.version, theirs.oldest, h.version, h.oldest)
 	}

@@ -77,7 +77,7 @@ func selfSigned(t *testing.T) tls.Certificate {
 func TestIdentitiesOfOneKeyKnowEachOther(t *testing.T) {
 	addr, _ := listen(t, ListenConfig{Identity: identity(t, key("same"))})
 	conn, _ := dial(t, addr, DialConfig{Identity: identity(t, key("same"))})
-	if seq, err := conn.Send(t.Context(), clientAddr, aMessage); seq != 1 || err != nil {
+	if seq, err := conn.Send(t.Context(), aCaller, aMessage); seq != 1 || err != nil {
 		t.Errorf("got %v, %v", seq, err)
 	}
 	if state := conn.s.conn.(*tls.Conn).ConnectionState(); state.Version != tls.VersionTLS13 {
@@ -130,7 +130,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 		silent = append(silent, conn)
 	}
 	conn, _ := dial(t, addr, DialConfig{})
-	if _, err := conn.Send(t.Context(), clientAddr, aMessage); err != nil {
+	if _, err := conn.Send(t.Context(), aCaller, aMessage); err != nil {
 		t.Error(err)
 	}
 	for _, c := range silent {

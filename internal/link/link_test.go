@@ -22,8 +22,8 @@ func TestSendIsAnswered(t *testing.T) {
 	}
 	calls := make(chan call, 1)
 	outcome := error(nil)
-	conn := pairFor(t, func(_ context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
-		calls <- call{client, m}
+	conn := pairFor(t, func(_ context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
+		calls <- call{from.Addr, m}
 		return 4097, outcome
 	})
 
@@ -31,7 +31,7 @@ func TestSendIsAnswered(t *testing.T) {
 		for _, client := range addrs {
 			m := aMessage
 			m.Text = everyByteButNUL(chat.MaxText)
-			seq, err := conn.Send(t.Context(), client, m)
+			seq, err := conn.Send(t.Context(), edge.Caller{Addr: client}, m)
 			if seq != 4097 || err != nil {
 				t.Fatalf("got %v, %v; want 4097", seq, err)
 			}
@@ -44,7 +44,7 @@ func TestSendIsAnswered(t *testing.T) {
 	})
 	t.Run("refused", func(t *testing.T) {
 		outcome = fmt.Errorf("looking up bob: %w", chat.Errorf(chat.CodeNoUser, "there is no user bob"))
-		_, err := conn.Send(t.Context(), clientAddr, aMessage)
+		_, err := conn.Send(t.Context(), aCaller, aMessage)
 		var answer *chat.Error
 		if !errors.As(err, &answer) || answer.Code != chat.CodeNoUser || answer.Reason != "there is no user bob" {
 			t.Errorf("got %v", err)
@@ -53,7 +53,7 @@ func TestSendIsAnswered(t *testing.T) {
 	})
 	t.Run("failed", func(t *testing.T) {
 		outcome = errors.New("the disk is gone")
-		_, err := conn.Send(t.Context(), clientAddr, aMessage)
+		_, err := conn.Send(t.Context(), aCaller, aMessage)
 		var answer *chat.Error
 		if !errors.As(err, &answer) || answer.Code != chat.CodeUnknown {
 			t.Errorf("got %v, want %v", err, chat.CodeUnknown)
@@ -63,14 +63,14 @@ func TestSendIsAnswered(t *testing.T) {
 	t.Run("too large", func(t *testing.T) {
 		m := aMessage
 		m.Text = make([]byte, maxFrame)
-		if _, err := conn.Send(t.Context(), clientAddr, m); chat.AsError(err).Code != chat.CodeTooLarge {
+		if _, err := conn.Send(t.Context(), aCaller, m); chat.AsError(err).Code != chat.CodeTooLarge {
 			t.Errorf("got %v, want %v", err, chat.CodeTooLarge)
 		}
 	})
 }
 
 func TestRepliesFindTheirRequests(t *testing.T) {
-	conn := pairFor(t, func(_ context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
+	conn := pairFor(t, func(_ context.Context, _ edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
 		return chat.Seq(len(m.Text)), nil
 	})
 	errs := make(chan error)
@@ -78,7 +78,7 @@ func TestRepliesFindTheirRequests(t *testing.T) {
 		go func() {
 			m := aMessage
 			m.Text = make([]byte, i)
-			seq, err := conn.Send(context.Background(), clientAddr, m)
+			seq, err := conn.Send(context.Background(), aCaller, m)
 			if err == nil && seq != chat.Seq(i) {
 				err = fmt.Errorf("request %d got the reply %v", i, seq)
 			}
@@ -94,7 +94,7 @@ func TestRepliesFindTheirRequests(t *testing.T) {
 
 func TestSendEndsWithItsContext(t *testing.T) {
 	release := make(chan struct{})
-	conn := pairFor(t, func(context.Context, netip.Addr, wire.Wrmsg) (chat.Seq, error) {
+	conn := pairFor(t, func(context.Context, edge.Caller, wire.Wrmsg) (chat.Seq, error) {
 		<-release
 		return 1, nil
 	})
@@ -102,7 +102,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	gone := errors.New("the client is gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)
-	if _, err := conn.Send(ctx, clientAddr, aMessage); !errors.Is(err, gone) || errors.Is(err, ErrBroken) {
+	if _, err := conn.Send(ctx, aCaller, aMessage); !errors.Is(err, gone) || errors.Is(err, ErrBroken) {
 		t.Errorf("got %v, want %v", err, gone)
 	}
 }
@@ -115,11 +115,11 @@ func TestPollArrives(t *testing.T) {
 		port     uint16
 	}
 	polls := make(chan poll, 1)
-	conn := pair(t, ListenConfig{Handler: handler{poll: func(client netip.Addr, p wire.Poll, _ edge.Pusher) {
-		polls <- poll{client, string(p.User), p.Password.Clone(), p.Port}
+	conn := pair(t, ListenConfig{Handler: handler{poll: func(from edge.Caller, p wire.Poll, _ edge.Pusher) {
+		polls <- poll{from.Addr, string(p.User), p.Password.Clone(), p.Port}
 	}}}, DialConfig{})
 	for _, client := range addrs {
-		if !conn.Poll(client, aPoll) {
+		if !conn.Poll(edge.Caller{Addr: client}, aPoll) {
 			t.Fatal("the poll was dropped")
 		}
 		got := receive(t, polls, "the poll")
@@ -134,7 +134,7 @@ func TestPollArrives(t *testing.T) {
 func backOf(t *testing.T, addr string, proxy DialConfig, backs <-chan edge.Pusher) (edge.Pusher, *Conn, *service) {
 	t.Helper()
 	conn, serving := dial(t, addr, proxy)
-	if !conn.Poll(clientAddr, aPoll) {
+	if !conn.Poll(aCaller, aPoll) {
 		t.Fatal("the poll was dropped")
 	}
 	return receive(t, backs, "the poll"), conn, serving
@@ -143,7 +143,7 @@ func backOf(t *testing.T, addr string, proxy DialConfig, backs <-chan edge.Pushe
 // keepBacks is a handler that gives the way back of each poll to the test.
 func keepBacks() (handler, <-chan edge.Pusher) {
 	backs := make(chan edge.Pusher, 1)
-	return handler{poll: func(_ netip.Addr, _ wire.Poll, back edge.Pusher) { backs <- back }}, backs
+	return handler{poll: func(_ edge.Caller, _ wire.Poll, back edge.Pusher) { backs <- back }}, backs
 }
 
 func TestPushAndItsReceipt(t *testing.T) {
@@ -283,7 +283,7 @@ func TestSendsAreBounded(t *testing.T) {
 			release, entered := make(chan struct{}), make(chan struct{}, 3)
 			c.server.Counters = new(Counters)
 			c.proxy.Counters = c.server.Counters
-			c.server.Handler = handler{send: func(context.Context, netip.Addr, wire.Wrmsg) (chat.Seq, error) {
+			c.server.Handler = handler{send: func(context.Context, edge.Caller, wire.Wrmsg) (chat.Seq, error) {
 				entered <- struct{}{}
 				<-release
 				return 1, nil
@@ -292,12 +292,12 @@ func TestSendsAreBounded(t *testing.T) {
 			errs := make(chan error, 3)
 			for range 3 {
 				go func() {
-					_, err := conn.Send(context.Background(), clientAddr, aMessage)
+					_, err := conn.Send(context.Background(), aCaller, aMessage)
 					errs <- err
 				}()
 				receive(t, entered, "the send to be handled")
 			}
-			if _, err := conn.Send(t.Context(), clientAddr, aMessage); chat.AsError(err).Code != chat.CodeBusy {
+			if _, err := conn.Send(t.Context(), aCaller, aMessage); chat.AsError(err).Code != chat.CodeBusy {
 				t.Errorf("a fourth send: %v, want %v", err, chat.CodeBusy)
 			}
 			if n := c.proxy.Counters.SendsBusy.Load(); n != 1 {
@@ -309,7 +309,7 @@ func TestSendsAreBounded(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if _, err := conn.Send(t.Context(), clientAddr, aMessage); err != nil {
+			if _, err := conn.Send(t.Context(), aCaller, aMessage); err != nil {
 				t.Errorf("a send when the others are done: %v", err)
 			}
 		})
@@ -325,11 +325,11 @@ func TestFullQueueDropsPollsAndThenRefusesSends(t *testing.T) {
 	}
 	defer conn.Close(nil) // it is not served, so nothing leaves the queue
 	taken := 0
-	for conn.Poll(clientAddr, aPoll) {
+	for conn.Poll(aCaller, aPoll) {
 		taken++
 	}
 	for range 9 {
-		conn.Poll(clientAddr, aPoll)
+		conn.Poll(aCaller, aPoll)
 	}
 	if got := counters.Polls.Load(); got != int64(taken) {
 		t.Errorf("%d polls were taken and %d counted", taken, got)
@@ -340,7 +340,7 @@ func TestFullQueueDropsPollsAndThenRefusesSends(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for sends := 0; ; sends++ {
-		_, err := conn.Send(gone, clientAddr, aMessage)
+		_, err := conn.Send(gone, aCaller, aMessage)
 		if errors.Is(err, context.Canceled) {
 			continue // queued, and not waited for
 		}
@@ -354,24 +354,34 @@ func TestFullQueueDropsPollsAndThenRefusesSends(t *testing.T) {
 func TestOneByteAtATime(t *testing.T) {
 	var polls atomic.Int64
 	backs := make(chan edge.Pusher, 100)
-	h := handler{poll: func(_ netip.Addr, _ wire.Poll, back edge.Pusher) {
+	h, streams := openAll()
+	h.poll = func(_ edge.Caller, _ wire.Poll, back edge.Pusher) {
 		polls.Add(1)
 		backs <- back
-	}}
+	}
 	addr, _ := listen(t, ListenConfig{Handler: h})
 	_, addr = newRelay(t, addr, 1)
 	back, conn, _ := backOf(t, addr, DialConfig{}, backs)
 	for range 9 {
-		conn.Poll(clientAddr, aPoll)
+		conn.Poll(aCaller, aPoll)
 	}
 	m := aMessage
 	m.Text = everyByteButNUL(4000)
-	if seq, err := conn.Send(t.Context(), clientAddr, m); seq != 1 || err != nil {
+	if seq, err := conn.Send(t.Context(), aCaller, m); seq != 1 || err != nil {
 		t.Errorf("send: %v, %v", seq, err)
 	}
 	r, err := back.Push(t.Context(), edge.Push{Client: clientAddr, Messages: []chat.Message{message(1, m.Text)}})
 	if err != nil || r.Taken != 1 {
 		t.Errorf("push: %v, %v", r, err)
+	}
+	s := openAt(t, conn, streams)
+	s.stream.Send(1, edge.StreamMessage{ID: "m", To: "bob", Text: m.Text})
+	if got := receive(t, s.served.sends, "the send on the stream"); !bytes.Equal(got.m.Text, m.Text) {
+		t.Error("another text arrived on the stream")
+	}
+	s.served.client.Deliver([]chat.Message{message(1, m.Text)})
+	if got := receive(t, s.deliveries, "the delivery"); !sameMessage(got[0], message(1, m.Text)) {
+		t.Error("another message was delivered")
 	}
 	if n := polls.Load(); n != 10 {
 		t.Errorf("%d polls arrived before the send that followed them, want 10", n)
@@ -381,9 +391,21 @@ func TestOneByteAtATime(t *testing.T) {
 func TestPollCostsNoAllocation(t *testing.T) {
 	conn := pair(t, ListenConfig{}, DialConfig{QueueBytes: 64 << 20})
 	for range 100_000 { // let the buffers grow
-		conn.Poll(clientAddr, aPoll)
+		conn.Poll(known, aPoll)
 	}
-	if n := testing.AllocsPerRun(10_000, func() { conn.Poll(clientAddr, aPoll) }); n != 0 {
-		t.Errorf("%v allocations per poll, want 0", n)
+	for _, from := range []edge.Caller{aCaller, known} {
+		if n := testing.AllocsPerRun(10_000, func() { conn.Poll(from, aPoll) }); n != 0 {
+			t.Errorf("%v allocations per poll of %v, want 0", n, from)
+		}
+	}
+}
+
+func TestPollCostsTheServerNoAllocation(t *testing.T) {
+	e := &serverEnd{s: &session{version: version}, handler: handler{}}
+	for _, from := range []edge.Caller{aCaller, known} {
+		f := frame{kind: kindPoll, body: appendPoll(nil, version, &from, &aPoll)}
+		if n := testing.AllocsPerRun(10_000, func() { e.handle(t.Context(), f) }); n != 0 {
+			t.Errorf("%v allocations per poll of %v, want 0", n, from)
+		}
 	}
 }

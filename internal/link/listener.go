@@ -16,7 +16,7 @@ import (
 
 // How long a shutdown may take after Grace.
 const (
-	cancelWait = 500 * time.Millisecond // for the answers of sends whose context was cancelled
+	cancelWait = 500 * time.Millisecond // for the answers of handlers whose context was cancelled
 	drainFlush = time.Second            // for the proxies to have read their last replies
 )
 
@@ -31,10 +31,12 @@ type ListenConfig struct {
 	MaxHandshakes    int           // connections that have not proven the cluster key; 64. More wait to be accepted
 	MaxSends         int           // sends in hand, over all links; 8192
 	MaxPushes        int           // pushes that wait for their receipt, per link; 4096
+	MaxLogins        int           // logins of streams in hand, over all links; 16384
+	MaxStreams       int           // streams, those whose login is in hand too, per link; 65536
 	QueueBytes       int           // what may wait to be written, per link; 4 MiB
 	HandshakeTimeout time.Duration // 3 s
 	Idle             time.Duration // silence after which a link is closed; 3 s. Proxies ping every 100 ms
-	Grace            time.Duration // how long sends may go on after Serve's ctx has ended; 5 s
+	Grace            time.Duration // how long sends and logins may go on after Serve's ctx has ended; 5 s
 
 	Logger   *slog.Logger // nil logs nothing
 	Counters *Counters    // nil if nobody wants to know
@@ -44,6 +46,8 @@ func (c ListenConfig) withDefaults() ListenConfig {
 	setDefault(&c.MaxHandshakes, 64)
 	setDefault(&c.MaxSends, 8192)
 	setDefault(&c.MaxPushes, 4096)
+	setDefault(&c.MaxLogins, 16384)
+	setDefault(&c.MaxStreams, 65536)
 	setDefault(&c.QueueBytes, 4<<20)
 	setDefault(&c.HandshakeTimeout, 3*time.Second)
 	setDefault(&c.Idle, 3*time.Second)
@@ -59,10 +63,11 @@ func (c ListenConfig) withDefaults() ListenConfig {
 
 // Listener is a server's side of all its links.
 type Listener struct {
-	cfg   ListenConfig
-	tcp   net.Listener
-	tls   *tls.Config
-	sends *crew.Crew
+	cfg    ListenConfig
+	tcp    net.Listener
+	tls    *tls.Config
+	sends  *crew.Crew
+	logins *crew.Crew
 
 	mu       sync.Mutex
 	draining bool
@@ -86,6 +91,7 @@ func Listen(addr string, cfg ListenConfig) (*Listener, error) {
 		tcp:      tcp,
 		tls:      cfg.Identity.serverTLS(),
 		sends:    crew.New(cfg.MaxSends),
+		logins:   crew.New(cfg.MaxLogins),
 		ends:     make(map[*serverEnd]struct{}),
 		refusals: refusalLog{log: cfg.Logger},
 	}, nil
@@ -97,23 +103,25 @@ func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
 // Close closes the port. It is for a listener that is not served; ending Serve's ctx is the way to end one that is.
 func (l *Listener) Close() error { return l.tcp.Close() }
 
-// Serve accepts links and works them until ctx ends or the port fails. Then it takes no more, lets the sends in hand
-// finish for as long as Grace, closes each link behind its last reply, and returns when everything that it started has.
-// Sends that are still running after Grace have their context cancelled; what they answer within half a second of that
-// is still delivered. It returns nil when ctx ended. It must be called once at most.
+// Serve accepts links and works them until ctx ends or the port fails. Then it takes no more, lets the sends and logins
+// in hand finish for as long as Grace, closes each link behind its last reply, and returns when everything that it
+// started has. Those that are still running after Grace have their context cancelled; what they answer within half a
+// second of that is still delivered. Streams that are open then are closed with their links. It returns nil when ctx
+// ended. It must be called once at most.
 func (l *Listener) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { l.tcp.Close() })
 	defer stop()
-	sending, cancelSends := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancelSends()
+	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
 
 	var links sync.WaitGroup
 	err := l.accept(ctx, func(raw net.Conn, proven func()) {
-		links.Go(func() { l.serveLink(ctx, sending, raw, proven) })
+		links.Go(func() { l.serveLink(ctx, handling, raw, proven) })
 	})
-	l.drain(cancelSends)
+	l.drain(cancel)
 	links.Wait()
 	<-l.sends.Close()
+	<-l.logins.Close()
 	return err
 }
 
@@ -147,7 +155,7 @@ func (l *Listener) accept(ctx context.Context, start func(raw net.Conn, proven f
 }
 
 // serveLink takes one connection from the handshake to its end.
-func (l *Listener) serveLink(ctx, sending context.Context, raw net.Conn, proven func()) {
+func (l *Listener) serveLink(ctx, handling context.Context, raw net.Conn, proven func()) {
 	e, err := l.join(ctx, raw)
 	proven()
 	if err != nil {
@@ -161,7 +169,7 @@ func (l *Listener) serveLink(ctx, sending context.Context, raw net.Conn, proven 
 	defer l.leave(e)
 	log := l.cfg.Logger.With("proxy", e.s.peer, "addr", raw.RemoteAddr().String())
 	log.Info("link joined")
-	why := e.serve(sending)
+	why := e.serve(handling)
 	log.Info("link ended", "why", why)
 }
 
@@ -171,11 +179,12 @@ func (l *Listener) join(ctx context.Context, raw net.Conn) (*serverEnd, error) {
 	ctx, cancel := withHandshakeLimit(ctx, l.cfg.HandshakeTimeout)
 	defer cancel()
 	conn := tls.Server(raw, l.tls)
-	in, theirs, err := greet(ctx, conn, newHello(roleServer, l.cfg.Name), roleProxy)
+	ours := newHello(roleServer, l.cfg.Name)
+	in, theirs, err := greet(ctx, conn, ours, roleProxy)
 	if err != nil {
 		return nil, err
 	}
-	e := l.newEnd(conn, in, theirs.name)
+	e := l.newEnd(conn, in, ours, theirs)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.draining {
@@ -186,11 +195,13 @@ func (l *Listener) join(ctx context.Context, raw net.Conn) (*serverEnd, error) {
 }
 
 // newEnd is the server's end once the hellos are exchanged.
-func (l *Listener) newEnd(conn net.Conn, in *frameReader, peer string) *serverEnd {
+func (l *Listener) newEnd(conn net.Conn, in *frameReader, ours, theirs hello) *serverEnd {
 	return &serverEnd{
-		s:       newSession(conn, in, peer, l.cfg.QueueBytes, l.cfg.MaxPushes, l.cfg.Counters),
+		s:       newSession(conn, in, ours, theirs, l.cfg.QueueBytes, l.cfg.MaxPushes, l.cfg.Counters),
 		handler: l.cfg.Handler,
 		sends:   l.sends,
+		logins:  l.logins,
+		streams: newServerStreams(l.cfg.MaxStreams),
 		idle:    l.cfg.Idle,
 	}
 }
@@ -201,13 +212,13 @@ func (l *Listener) leave(e *serverEnd) {
 	delete(l.ends, e)
 }
 
-// drain ends all links. New sends are refused first, so that the last reply is known to be the last; then each link's
-// queue is closed, and the proxy hangs up when it has read to the end.
-func (l *Listener) drain(cancelSends func()) {
-	idle := l.sends.Close()
-	if !within(l.cfg.Grace, idle) {
-		cancelSends()
-		within(cancelWait, idle) // a send that is told to give up still knows best what became of its message
+// drain ends all links. New sends and logins are refused first, so that the last reply is known to be the last; then
+// each link's queue is closed, and the proxy hangs up when it has read to the end.
+func (l *Listener) drain(cancelHandlers func()) {
+	logins, sends := l.logins.Close(), l.sends.Close()
+	if !within(l.cfg.Grace, logins, sends) {
+		cancelHandlers()
+		within(cancelWait, logins, sends) // a send that is told to give up still knows best what became of its message
 	}
 	flush, cancel := context.WithTimeout(context.Background(), drainFlush)
 	defer cancel()
@@ -224,16 +235,18 @@ func (l *Listener) drain(cancelSends func()) {
 	}
 }
 
-// within waits for done, and is false if that took longer than d.
-func within(d time.Duration, done <-chan struct{}) bool {
+// within waits for all of done, and is false if that took longer than d.
+func within(d time.Duration, done ...<-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
+	for _, done := range done {
+		select {
+		case <-done:
+		case <-timer.C:
+			return false
+		}
 	}
+	return true
 }
 
 // lastEnds are the links there are; there will be no more.

@@ -47,9 +47,9 @@ func newOutbox(max int) *outbox {
 // refused first.
 func (o *outbox) room(k kind) int {
 	switch k {
-	case kindPoll:
+	case kindPoll, kindDeliver, kindTicket:
 		return o.max / 2
-	case kindReply:
+	case kindReply, kindWelcome, kindAnswer, kindEnd, kindClose:
 		return 2 * o.max
 	}
 	return o.max
@@ -57,6 +57,12 @@ func (o *outbox) room(k kind) int {
 
 // add queues a frame whose body encode appends. The error is errFull, errClosed or errFrameTooLarge.
 func (o *outbox) add(k kind, id uint64, encode func([]byte) []byte) error {
+	return o.addParts(k, id, func(b []byte) ([]byte, bool) { return encode(b), false })
+}
+
+// addParts queues frames of one kind, all or none. encode appends the body of the next one, and says whether there is
+// one more. The error is errFull, errClosed or errFrameTooLarge.
+func (o *outbox) addParts(k kind, id uint64, encode func([]byte) (body []byte, more bool)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -65,10 +71,13 @@ func (o *outbox) add(k kind, id uint64, encode func([]byte) []byte) error {
 	if len(o.bulk)+len(o.rest) >= o.room(k) {
 		return errFull
 	}
-	start := len(o.bulk)
-	b := encode(beginFrame(o.bulk, k, id))
-	if err := endFrame(b, start); err != nil {
-		return err
+	b := o.bulk
+	for more := true; more; {
+		start := len(b)
+		b, more = encode(beginFrame(b, k, id))
+		if err := endFrame(b, start); err != nil {
+			return err
+		}
 	}
 	o.bulk = b
 	o.wake.Signal()

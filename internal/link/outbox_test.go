@@ -76,7 +76,12 @@ func TestWhatIsLeastHarmIsRefusedFirst(t *testing.T) {
 	for _, step := range []struct {
 		kind kind
 		room int
-	}{{kindPoll, max / 2}, {kindSend, max}, {kindPush, max}, {kindReply, 2 * max}} {
+	}{
+		{kindPoll, max / 2}, {kindDeliver, max / 2}, {kindTicket, max / 2},
+		{kindSend, max}, {kindPush, max}, {kindLogin, max}, {kindStreamSend, max}, {kindAck, max},
+		{kindReply, 2 * max}, {kindWelcome, 2 * max}, {kindAnswer, 2 * max}, {kindEnd, 2 * max},
+		{kindClose, 2 * max},
+	} {
 		if n := fill(step.kind); n < step.room || n >= step.room+frame {
 			t.Errorf("kind %d filled the queue to %d bytes, want %d or up to a frame more", step.kind, n, step.room)
 		}
@@ -117,6 +122,32 @@ func TestTooLargeFrameLeavesTheQueueAsItWas(t *testing.T) {
 	}
 	if got, want := mustNext(t, o), rawFrame(kindSend, 1, "before"); !bytes.Equal(got, want) {
 		t.Errorf("the queue holds %d bytes, want only the frame before", len(got))
+	}
+}
+
+func TestPartsAreQueuedAllOrNone(t *testing.T) {
+	o := newOutbox(2000)
+	parts := func(n, size int) error {
+		return o.addParts(kindDeliver, 1, func(b []byte) ([]byte, bool) {
+			n--
+			return append(b, make([]byte, size)...), n > 0
+		})
+	}
+	if err := parts(30, 100); err != nil {
+		t.Errorf("an empty queue does not take all parts, though they are more than its bound: %v", err)
+	}
+	if err := parts(1, 0); err != errFull {
+		t.Errorf("got %v, want %v", err, errFull)
+	}
+	if ks := kinds(t, mustNext(t, o)); len(ks) != 30 {
+		t.Errorf("%d frames were queued, want 30", len(ks))
+	}
+	if err := parts(2, maxFrame); err != errFrameTooLarge {
+		t.Errorf("got %v, want %v", err, errFrameTooLarge)
+	}
+	o.close()
+	if b, ok := o.next(); ok {
+		t.Errorf("%d bytes of parts that do not fit are queued", len(b))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -17,21 +16,24 @@ import (
 // pushBytes is about how much of a push travels in one frame: pongs wait behind it, and so do other clients' pushes.
 const pushBytes = 128 << 10
 
-// serverEnd is a server's end of a link, and so the way back to the clients of one proxy.
+// serverEnd is a server's end of a link, and so the way back to the clients of one proxy, and to its tickets.
 type serverEnd struct {
 	s       *session
 	handler edge.Handler
-	sends   *crew.Crew    // shared by all links of the listener
+	sends   *crew.Crew // shared by all links of the listener, as is logins
+	logins  *crew.Crew
+	streams *serverStreams
 	idle    time.Duration // silence after which the link is closed
 }
 
-// serve works the link until it ends, and says why. ctx is the one that sends are handled under; they may outlive the
-// link.
+// serve works the link until it ends, and says why. ctx is the one that sends and logins are handled under; they may
+// outlive the link.
 func (e *serverEnd) serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(e.s.serveWriter)
 	wg.Go(e.serveWatch)
 	e.s.serveReader(func(f frame) error { return e.handle(ctx, f) })
+	e.closeStreams()
 	wg.Wait()
 	return e.s.why
 }
@@ -59,25 +61,39 @@ func (e *serverEnd) serveWatch() {
 func (e *serverEnd) handle(ctx context.Context, f frame) error {
 	switch f.kind {
 	case kindPoll:
-		client, p, err := decodePoll(f.body)
-		if err != nil {
-			return fmt.Errorf("a poll: %w", err)
-		}
-		e.handler.Poll(client, p, e)
-		return nil
+		return e.takePoll(f)
 	case kindSend:
 		return e.takeSend(ctx, f)
+	}
+	if e.s.version >= streamsVersion {
+		return e.handleStream(ctx, f)
 	}
 	return unexpected(f)
 }
 
+func (e *serverEnd) takePoll(f frame) error {
+	var from edge.Caller
+	var p wire.Poll
+	if err := decodePoll(f.body, e.s.version, e, &from, &p); err != nil {
+		return fmt.Errorf("a poll: %w", err)
+	}
+	e.handler.Poll(from, p, e)
+	return nil
+}
+
+// KeepTicket gives the proxy a ticket, unless the queue is long: then the next call comes without one, and another is
+// given.
+func (e *serverEnd) KeepTicket(h edge.Holder, ticket chat.Secret) {
+	e.s.out.add(kindTicket, 0, func(b []byte) []byte { return appendTicket(b, h, ticket) })
+}
+
 func (e *serverEnd) takeSend(ctx context.Context, f frame) error {
-	client, m, err := decodeWrmsg(bytes.Clone(f.body))
+	from, m, err := decodeWrmsg(bytes.Clone(f.body), e.s.version, e)
 	if err != nil {
 		return fmt.Errorf("a send: %w", err)
 	}
 	id := f.id
-	switch e.sends.Run(func() { e.handleSend(ctx, id, client, m) }) {
+	switch e.sends.Run(func() { e.handleSend(ctx, id, from, m) }) {
 	case crew.ErrFull:
 		e.s.counters.SendsBusy.Add(1)
 		busy := chat.Errorf(chat.CodeBusy, "this server has too many sends in hand; try again later")
@@ -88,8 +104,8 @@ func (e *serverEnd) takeSend(ctx context.Context, f frame) error {
 	return nil
 }
 
-func (e *serverEnd) handleSend(ctx context.Context, id uint64, client netip.Addr, m wire.Wrmsg) {
-	seq, err := e.handler.Send(ctx, client, m)
+func (e *serverEnd) handleSend(ctx context.Context, id uint64, from edge.Caller, m wire.Wrmsg) {
+	seq, err := e.handler.Send(ctx, from, m)
 	e.replySend(id, sendReply{seq: seq, refusal: chat.AsError(err)})
 }
 

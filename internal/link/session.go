@@ -29,6 +29,7 @@ var errNotReading = errors.New("the other end does not read its answers")
 // stop, request and reply may be called from any goroutine; serveReader and serveWriter are one goroutine each.
 type session struct {
 	peer     string // name of the node at the other end
+	version  uint16 // that both ends speak
 	conn     net.Conn
 	in       *frameReader
 	out      *outbox
@@ -41,9 +42,12 @@ type session struct {
 	why  error         // set before done is closed
 }
 
-func newSession(conn net.Conn, in *frameReader, peer string, queueBytes, maxCalls int, counters *Counters) *session {
+func newSession(
+	conn net.Conn, in *frameReader, ours, theirs hello, queueBytes, maxCalls int, counters *Counters,
+) *session {
 	return &session{
-		peer:     peer,
+		peer:     theirs.name,
+		version:  ours.common(theirs),
 		conn:     conn,
 		in:       in,
 		out:      newOutbox(queueBytes),
@@ -182,12 +186,18 @@ func (s *session) request(ctx context.Context, k kind, encode func([]byte) []byt
 	}
 }
 
-// reply answers a request of the other end. Replies are not dropped: who lets them pile up loses the link.
-func (s *session) reply(id uint64, encode func([]byte) []byte) {
-	if err := s.out.add(kindReply, id, encode); err == errFull {
+// reply answers a request of the other end.
+func (s *session) reply(id uint64, encode func([]byte) []byte) { s.insist(kindReply, id, encode) }
+
+// insist sends a frame that is not dropped: who lets such pile up loses the link.
+func (s *session) insist(k kind, id uint64, encode func([]byte) []byte) {
+	if err := s.out.add(k, id, encode); err == errFull {
 		s.stop(fmt.Errorf("answering %s: %w", s.peer, errNotReading))
 	}
 }
+
+// noBody is the encoding of a frame without one.
+func noBody(b []byte) []byte { return b }
 
 func unexpected(f frame) error {
 	return fmt.Errorf("a frame of kind %d, which this end does not take", f.kind)

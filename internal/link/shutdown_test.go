@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/edge"
 	"multichat/internal/wire"
 )
 
@@ -25,7 +25,7 @@ func TestShutdownLetsSendsFinish(t *testing.T) {
 	eventually(t, "new sends are not taken", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err := conn.Send(ctx, clientAddr, aMessage)
+		_, err := conn.Send(ctx, aCaller, aMessage)
 		if errors.Is(err, ErrNotSent) {
 			return errors.Is(err, ErrBroken) && strings.Contains(err.Error(), "shutting down")
 		}
@@ -56,7 +56,7 @@ func TestShutdownDoesNotWaitLongerThanGrace(t *testing.T) {
 	cancelled := make(chan error, 1)
 	entered := make(chan struct{})
 	addr, server := listen(t, ListenConfig{Grace: 30 * time.Millisecond, Handler: handler{
-		send: func(ctx context.Context, _ netip.Addr, _ wire.Wrmsg) (chat.Seq, error) {
+		send: func(ctx context.Context, _ edge.Caller, _ wire.Wrmsg) (chat.Seq, error) {
 			close(entered)
 			<-ctx.Done()
 			cancelled <- ctx.Err()
@@ -66,7 +66,7 @@ func TestShutdownDoesNotWaitLongerThanGrace(t *testing.T) {
 	conn, _ := dial(t, addr, DialConfig{})
 	sent := make(chan error, 1)
 	go func() {
-		_, err := conn.Send(context.Background(), clientAddr, aMessage)
+		_, err := conn.Send(context.Background(), aCaller, aMessage)
 		sent <- err
 	}()
 	receive(t, entered, "the send to be handled")
@@ -94,13 +94,13 @@ func pipe(t *testing.T, cfg ListenConfig) (conn *Conn, l *Listener, drain func()
 	}
 	l.Close()
 	near, far := net.Pipe()
-	end := l.newEnd(far, newFrameReader(far), "proxy-1")
+	end := l.newEnd(far, newFrameReader(far), aServer, aProxy)
 	l.ends[end] = struct{}{}
-	sending, cancelSends := context.WithCancel(context.Background())
-	start(t, func(context.Context) error { return end.serve(sending) })
-	conn = newConn(near, newFrameReader(near), withDialDefaults(t, DialConfig{}).withDefaults())
+	handling, cancel := context.WithCancel(context.Background())
+	start(t, func(context.Context) error { return end.serve(handling) })
+	conn = newConn(near, newFrameReader(near), aProxy, aServer, withDialDefaults(t, DialConfig{}).withDefaults())
 	start(t, conn.Serve)
-	return conn, l, func() { l.drain(cancelSends) }
+	return conn, l, func() { l.drain(cancel) }
 }
 
 func TestSendsCancelledAtTheEndOfGraceMayStillAnswer(t *testing.T) {
@@ -116,7 +116,7 @@ func TestSendsCancelledAtTheEndOfGraceMayStillAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				entered := make(chan struct{})
 				conn, l, drain := pipe(t, ListenConfig{Handler: handler{
-					send: func(ctx context.Context, _ netip.Addr, _ wire.Wrmsg) (chat.Seq, error) {
+					send: func(ctx context.Context, _ edge.Caller, _ wire.Wrmsg) (chat.Seq, error) {
 						close(entered)
 						<-ctx.Done()
 						time.Sleep(c.takes)
@@ -125,7 +125,7 @@ func TestSendsCancelledAtTheEndOfGraceMayStillAnswer(t *testing.T) {
 				}})
 				sent := make(chan error, 1)
 				go func() {
-					_, err := conn.Send(context.Background(), clientAddr, aMessage)
+					_, err := conn.Send(context.Background(), aCaller, aMessage)
 					sent <- err
 				}()
 				<-entered
