@@ -28,15 +28,23 @@ type chatServer struct {
 	send func(ctx context.Context, m wire.Wrmsg) (chat.Seq, error)
 	poll func(client netip.Addr, p wire.Poll, back edge.Pusher)
 
-	mu     sync.Mutex
-	sent   map[chat.MessageID]int // how often each has arrived
-	polled map[netip.Addr]int     // how many polls of each client have
+	// The same for streams. A nil login takes whoever has the password or a ticket; a nil take answers with number.
+	login func(st *serverStream) error
+	take  func(st *serverStream, call string, ref uint64)
+
+	mu      sync.Mutex
+	sent    map[chat.MessageID]int // how often each has arrived
+	polled  map[netip.Addr]int     // how many polls of each client have
+	last    edge.Caller            // of what arrived last, but for its ticket
+	ticket  []byte                 // that ticket
+	streams []*serverStream        // in the order of their logins
 }
 
 // Send implements edge.Handler.
-func (s *chatServer) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
+func (s *chatServer) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
 	s.mu.Lock()
 	s.sent[m.ID]++
+	s.noteLocked(from)
 	s.mu.Unlock()
 	if s.send == nil {
 		return s.number, nil
@@ -45,12 +53,13 @@ func (s *chatServer) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat
 }
 
 // Poll implements edge.Handler.
-func (s *chatServer) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
+func (s *chatServer) Poll(from edge.Caller, p wire.Poll, back edge.Pusher) {
 	s.mu.Lock()
-	s.polled[client]++
+	s.polled[from.Addr]++
+	s.noteLocked(from)
 	s.mu.Unlock()
 	if s.poll != nil {
-		s.poll(client, p, back)
+		s.poll(from.Addr, p, back)
 	}
 }
 

@@ -196,6 +196,16 @@ func startProxy(t testing.TB, name string, seeds ...*node) *node {
 	return n
 }
 
+// newProxy is a proxy that is not served, and so has no server.
+func newProxy(t testing.TB) *Proxy {
+	t.Helper()
+	p, err := New(Config{Name: "proxy-1", Key: testKey, Metrics: metrics.New(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // routed are the servers that the proxy routes to now.
 func (n *node) routed() []string { return n.route.Load().ring.Members() }
 
@@ -249,6 +259,9 @@ func (a answer) code() string {
 	return string(chat.AsError(a.err).Code)
 }
 
+// from is a caller as the edge tells of it.
+func from(client netip.Addr) edge.Caller { return edge.Caller{Addr: client} }
+
 func message(id string) wire.Wrmsg {
 	return wire.Wrmsg{ID: chat.MessageID(id), User: "alice", Password: password, To: "bob", Text: []byte("hello")}
 }
@@ -257,7 +270,7 @@ func (n *node) send(client netip.Addr, id string) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
 		begin := time.Now()
-		seq, err := n.Send(context.Background(), client, message(id))
+		seq, err := n.Send(context.Background(), from(client), message(id))
 		answers <- answer{seq, err, time.Since(begin)}
 	}()
 	return answers

@@ -71,7 +71,7 @@ func at(s *chatServer) cluster.Member {
 // answers is the answer of whoever is at the other end.
 func answers(t testing.TB, conn *link.Conn) chat.Seq {
 	t.Helper()
-	seq, err := conn.Send(t.Context(), aClient, message("m1"))
+	seq, err := conn.Send(t.Context(), from(aClient), message("m1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestAServerThatHangsUpAtOnceIsDialledWithPauses(t *testing.T) {
 	begin := time.Now()
 	for range 4 {
 		conn = p.awaitLink(t, conn)
-		if _, err := conn.Send(t.Context(), aClient, message("m1")); err == nil {
+		if _, err := conn.Send(t.Context(), from(aClient), message("m1")); err == nil {
 			t.Fatal("the link lived")
 		}
 	}

@@ -25,13 +25,14 @@ func TestPollDoesNotAllocate(t *testing.T) { // not parallel: what others alloca
 	empty := startProxy(t, "proxy-2")
 	ended := newFleet(t, 1, nil)
 	ended.end()
+	f.tickets.KeepTicket(f.holders.of(aPoll.User, aPoll.Password), chat.NewSecret("ticket"))
 	for _, tt := range []struct {
 		name string
 		p    *node
 	}{{"with a link", f.node}, {"without a server", empty}, {"after the end", ended.node}} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.p.Poll(aClient, aPoll, nil) // buffers grow once
-			if got := testing.AllocsPerRun(2000, func() { tt.p.Poll(aClient, aPoll, nil) }); got != 0 {
+			tt.p.Poll(from(aClient), aPoll, nil) // buffers grow once
+			if got := testing.AllocsPerRun(2000, func() { tt.p.Poll(from(aClient), aPoll, nil) }); got != 0 {
 				t.Errorf("a poll allocates %v times", got)
 			}
 		})
@@ -52,7 +53,7 @@ func TestPollsBeyondTheQueueAreDroppedAndCounted(t *testing.T) {
 	offered := 0
 	eventually(t, "polls are dropped", func() bool {
 		for range 1000 {
-			f.Poll(aClient, aPoll, nil)
+			f.Poll(from(aClient), aPoll, nil)
 			offered++
 		}
 		return f.drops("link_full") > 0
@@ -63,7 +64,7 @@ func TestPollsBeyondTheQueueAreDroppedAndCounted(t *testing.T) {
 	}
 	s.relay.stall(false)
 	eventually(t, "what was handed on arrives", func() bool { return s.polls(aClient) == int(handed) })
-	f.Poll(aClient, aPoll, nil)
+	f.Poll(from(aClient), aPoll, nil)
 	eventually(t, "the next poll arrives", func() bool { return s.polls(aClient) == int(handed)+1 })
 }
 
@@ -88,7 +89,7 @@ func TestAPushLeavesThroughTheProxyThatRelayedThePoll(t *testing.T) {
 	}
 	push := edge.Push{Client: aClient, Ports: []uint16{4391, 10001}, Messages: []chat.Message{{Seq: 1}, {Seq: 2}}}
 	for _, p := range []*node{second, f.node, second} {
-		p.Poll(aClient, aPoll, nil)
+		p.Poll(from(aClient), aPoll, nil)
 		got, err := receive(t, backs, "the poll").Push(t.Context(), push)
 		if err != nil || got != receipts[p.cfg.Name] {
 			t.Errorf("the receipt is %v (%v), want that of %s", got, err, p.cfg.Name)
@@ -120,7 +121,7 @@ func TestAPushThatFailsIsNotCounted(t *testing.T) {
 	f.push = func(context.Context, edge.Push) (edge.Receipt, error) {
 		return edge.Receipt{Taken: 1}, errors.New("the lights went out")
 	}
-	f.Poll(aClient, aPoll, nil)
+	f.Poll(from(aClient), aPoll, nil)
 	back := receive(t, backs, "the poll")
 	_, err := back.Push(t.Context(), edge.Push{Client: aClient, Ports: []uint16{4391}, Messages: make([]chat.Message, 1)})
 	if err == nil || errors.Is(err, link.ErrBroken) {

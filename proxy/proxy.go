@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"multichat/internal/chat"
 	"multichat/internal/cluster"
+	"multichat/internal/crew"
 	"multichat/internal/edge"
 	"multichat/internal/link"
 	"multichat/internal/metrics"
@@ -39,6 +39,11 @@ type Proxy struct {
 	seed     uint64 // of the ring's keys
 	log      *slog.Logger
 
+	holders   *holders
+	tickets   *tickets // under the names that holders gives
+	streams   *streams
+	takeovers *crew.Crew // one goroutine for each stream that is taken over
+
 	route atomic.Pointer[route]
 	wake  chan struct{} // one slot: a link has come up or has ended
 	ended chan struct{} // closed once Serve makes no more routes
@@ -55,12 +60,16 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, fmt.Errorf("derive the ring's seed from the cluster key: %w", err)
 	}
 	p := &Proxy{
-		cfg:      cfg,
-		identity: identity,
-		seed:     binary.BigEndian.Uint64(seed),
-		log:      cfg.Log,
-		wake:     make(chan struct{}, 1),
-		ended:    make(chan struct{}),
+		cfg:       cfg,
+		identity:  identity,
+		seed:      binary.BigEndian.Uint64(seed),
+		log:       cfg.Log,
+		holders:   newHolders(),
+		tickets:   newTickets(),
+		streams:   newStreams(),
+		takeovers: crew.New(maxStreams),
+		wake:      make(chan struct{}, 1),
+		ended:     make(chan struct{}),
 	}
 	p.route.Store(newRoute(new(ring.Ring), nil))
 	return p, nil
@@ -78,16 +87,24 @@ func (p *Proxy) Ready() error {
 func (p *Proxy) Links() int { return len(p.route.Load().links) }
 
 // Poll hands a poll to the client's server, or drops and counts it. It implements [edge.Handler]. It does not allocate.
-func (p *Proxy) Poll(client netip.Addr, poll wire.Poll, _ edge.Pusher) {
-	conn := p.route.Load().owner(ring.ClientKey(client, p.seed))
+func (p *Proxy) Poll(from edge.Caller, poll wire.Poll, _ edge.Pusher) {
+	conn := p.route.Load().owner(ring.ClientKey(from.Addr, p.seed))
 	switch {
 	case conn == nil:
 		p.cfg.Metrics.Drops.WithLabelValues("no_server").Inc()
-	case conn.Poll(client, poll):
+	case conn.Poll(p.known(from, poll.User, poll.Password), poll):
 		p.cfg.Metrics.Polls.Inc()
 	default:
 		p.cfg.Metrics.Drops.WithLabelValues("link_full").Inc()
 	}
+}
+
+// known is a caller with what this proxy knows of the user besides: the holder of a ticket, and the ticket if there is
+// one.
+func (p *Proxy) known(from edge.Caller, user []byte, password chat.Secret) edge.Caller {
+	from.Holder = p.holders.of(user, password)
+	from.Ticket = p.tickets.find(from.Holder)
+	return from
 }
 
 // What is done for a send whose server does not answer.
@@ -99,10 +116,11 @@ const (
 )
 
 // Send hands a message to the client's server and waits for the answer. It implements [edge.Handler].
-func (p *Proxy) Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
+func (p *Proxy) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	key := ring.ClientKey(client, p.seed)
+	key := ring.ClientKey(from.Addr, p.seed)
+	from = p.known(from, []byte(m.User), m.Password)
 	var broken []*link.Conn // those that ended before they answered
 	handed := 0             // how many of them may have handed the message to their server
 	var nextResend time.Time
@@ -110,12 +128,12 @@ func (p *Proxy) Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat
 		if handed > 1 {
 			p.sleep(ctx, time.Until(nextResend))
 		}
-		conn := p.await(ctx, key, broken)
+		conn := p.await(ctx, serverWait, key, broken)
 		if conn == nil {
 			return 0, noServer(handed > 0)
 		}
 		nextResend = time.Now().Add(resendPause)
-		seq, err := conn.Send(ctx, client, m)
+		seq, err := conn.Send(ctx, from, m)
 		if err == nil {
 			return seq, nil
 		}
@@ -136,10 +154,10 @@ func (p *Proxy) Send(ctx context.Context, client netip.Addr, m wire.Wrmsg) (chat
 
 // await returns the link to the first of key's servers that is not a broken one, waiting for one if there is none. It is
 // nil if none comes in time, or none will.
-func (p *Proxy) await(ctx context.Context, key ring.Key, broken []*link.Conn) *link.Conn {
-	ctx, cancel := context.WithTimeout(ctx, serverWait)
+func (p *Proxy) await(ctx context.Context, patience time.Duration, key ring.Key, broken []*link.Conn) *link.Conn {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
+	for ctx.Err() == nil {
 		r := p.route.Load()
 		if conn := r.next(key, broken); conn != nil {
 			return conn
@@ -149,9 +167,9 @@ func (p *Proxy) await(ctx context.Context, key ring.Key, broken []*link.Conn) *l
 		case <-p.ended:
 			return nil
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // answerOf turns a link's error into the client's answer. Once another server may have the message, "not stored" can no

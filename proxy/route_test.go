@@ -42,12 +42,12 @@ func TestEveryProxySendsAClientToTheOwnerOfItsAddress(t *testing.T) {
 		server := f.servers[slices.Index(f.names, owner)]
 		for _, p := range []*node{f.node, second, f.node} {
 			p.awaitRoute(t, f.names...) // on a very busy machine, a server may be lost for a while
-			seq, err := p.Send(t.Context(), client, message(fmt.Sprint("m", i)))
+			seq, err := p.Send(t.Context(), from(client), message(fmt.Sprint("m", i)))
 			if err != nil || seq != server.number {
 				t.Errorf("%s: a send of %v was answered by server %v (%v), want %s", p.cfg.Name, client, seq, err, owner)
 			}
 			polls := server.polls(client)
-			p.Poll(client, aPoll, nil)
+			p.Poll(from(client), aPoll, nil)
 			eventually(t, "the owner has the poll", func() bool { return server.polls(client) == polls+1 })
 		}
 	}
@@ -92,10 +92,10 @@ func TestADrainingServerFinishesWhatItHasAndGetsNothingNew(t *testing.T) {
 
 	leaving.drain(t)
 	f.awaitRoute(t, other.name)
-	if seq, err := f.Send(t.Context(), client, message("after")); err != nil || seq != other.number {
+	if seq, err := f.Send(t.Context(), from(client), message("after")); err != nil || seq != other.number {
 		t.Errorf("a send after the drain was answered by %v (%v), want %v", seq, err, other.number)
 	}
-	f.Poll(client, aPoll, nil)
+	f.Poll(from(client), aPoll, nil)
 	eventually(t, "the other server has the poll", func() bool { return other.polls(client) == 1 })
 	held.letGo()
 	if a := receive(t, inFlight, "the send in flight"); a.err != nil || a.seq != leaving.number {
@@ -145,7 +145,7 @@ func TestAServerThatTheGossipLosesForAMomentKeepsItsLink(t *testing.T) {
 	f.awaitRoute(t, f.names[1])
 	s.join(t, f.node)
 	f.awaitRoute(t, f.names...)
-	if seq, err := f.Send(t.Context(), client, message("m1")); err != nil || seq != s.number {
+	if seq, err := f.Send(t.Context(), from(client), message("m1")); err != nil || seq != s.number {
 		t.Errorf("answered by %v (%v), want %v", seq, err, s.number)
 	}
 	if n := s.links(); n != 1 {
@@ -191,7 +191,7 @@ func TestAServerThatRestartsElsewhereIsUsedThere(t *testing.T) {
 	restarted.send = func(context.Context, wire.Wrmsg) (chat.Seq, error) { return 9, nil }
 	restarted.join(t, f.node)
 	eventually(t, "the client is served at the new address", func() bool {
-		seq, err := f.Send(t.Context(), client, message("after"))
+		seq, err := f.Send(t.Context(), from(client), message("after"))
 		return err == nil && seq == 9
 	})
 	took := time.Since(begin)

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"multichat/internal/chat"
-	"multichat/internal/metrics"
 	"multichat/internal/wire"
 )
 
@@ -37,7 +35,7 @@ func TestTheFirstServersAnswerIsTheClients(t *testing.T) {
 	})
 	client := f.clientOf(t, f.names, "server-1")
 	for _, code := range codes {
-		seq, err := f.Send(t.Context(), client, message(codeID(code)))
+		seq, err := f.Send(t.Context(), from(client), message(codeID(code)))
 		switch {
 		case code == "":
 			if err != nil || seq != 1 {
@@ -175,14 +173,11 @@ func TestWithoutAServerASendIsRefusedInTheEnd(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, err := New(Config{Name: "proxy-1", Key: testKey, Metrics: metrics.New(), Log: slog.New(slog.DiscardHandler)})
-				if err != nil {
-					t.Fatal(err)
-				}
+				p := newProxy(t)
 				ctx, cancel := context.WithTimeout(t.Context(), tt.timeout)
 				defer cancel()
 				begin := time.Now()
-				_, err = p.Send(ctx, aClient, message("m1"))
+				_, err := p.Send(ctx, from(aClient), message("m1"))
 				if err == nil || chat.AsError(err).Code != tt.want {
 					t.Errorf("answered %v, want %s: nothing can have been stored", err, tt.want)
 				}
@@ -201,7 +196,7 @@ func TestAServerThatComesTakesWhatWaits(t *testing.T) {
 		t.Errorf("ready (%v) with %d links, though there is no server", err, p.Links())
 	}
 	for range 3 {
-		p.Poll(aClient, aPoll, nil)
+		p.Poll(from(aClient), aPoll, nil)
 	}
 	if got := p.drops("no_server"); got != 3 {
 		t.Errorf("%v polls were counted as dropped, want 3", got)
@@ -255,7 +250,7 @@ func TestTheOnlyServerIsWaitedFor(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // less than the proxy would wait
 	defer cancel()
 	begin := time.Now()
-	_, err := f.Send(ctx, client, message("m2"))
+	_, err := f.Send(ctx, from(client), message("m2"))
 	if took := time.Since(begin); err == nil || chat.AsError(err).Code != chat.CodeUnknown || took < 900*ms {
 		t.Errorf("answered %v after %v, want unknown after all the caller's time", err, took)
 	}
@@ -271,7 +266,7 @@ func TestACallersEndEndsItsSend(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	answers := make(chan error, 1)
 	go func() {
-		_, err := f.Send(ctx, f.clientOf(t, f.names, "server-1"), message("m1"))
+		_, err := f.Send(ctx, from(f.clientOf(t, f.names, "server-1")), message("m1"))
 		answers <- err
 	}()
 	receive(t, held.entered, "the send to arrive")

@@ -23,7 +23,7 @@ type router struct {
 	judge   judge
 	peers   map[string]*peer // those that the gossip names
 	retired []*peer          // those that it did, and whose links have not ended yet
-	group   sync.WaitGroup   // the peers' goroutines, and rehearse
+	group   sync.WaitGroup   // the peers' goroutines, rehearse and serveExpiry
 	begun   time.Time
 
 	members *ring.Ring // all servers that the gossip names and that are not draining
@@ -46,6 +46,7 @@ func (p *Proxy) Serve(ctx context.Context, pusher edge.Pusher) error {
 		begun:   time.Now(),
 	}
 	r.group.Go(func() { r.rehearse(working) })
+	r.group.Go(func() { r.serveExpiry(working) })
 	tick := time.NewTicker(judgeEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -54,7 +55,8 @@ func (p *Proxy) Serve(ctx context.Context, pusher edge.Pusher) error {
 		r.update(time.Now())
 		r.watch(ctx, changed, tick.C)
 	}
-	p.endRoute() // first, so that what a link's end leaves unanswered is not sent over the next link to end
+	p.endStreams()
+	p.endRoute() // before the links, so that what a link's end leaves unanswered is not sent over the next link to end
 	cancel()
 	r.group.Wait()
 	return nil
@@ -139,7 +141,7 @@ func (r *router) start(ctx context.Context, m cluster.Member) {
 		name: m.Name,
 		config: link.DialConfig{
 			Identity: r.identity, Name: r.cfg.Name, Peer: m.Name, Pusher: r.pusher,
-			Counters: r.cfg.Counters,
+			Tickets: r.tickets, Counters: r.cfg.Counters,
 		},
 		log:     r.log.With("server", m.Name),
 		early:   time.Since(r.begun) < probation,

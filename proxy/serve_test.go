@@ -32,7 +32,7 @@ func TestTheEndWithEverythingInFlight(t *testing.T) {
 	stuck.relay.stall(true)
 	stuck.join(t, f.node)
 	eventually(t, "the third server is dialled", func() bool { return stuck.relay.connections() > 0 })
-	f.Poll(aClient, aPoll, nil)
+	f.Poll(from(aClient), aPoll, nil)
 	back := receive(t, backs, "the poll")
 	pushed := make(chan error, 1)
 	go func() {
@@ -68,7 +68,7 @@ func TestTheEndWithEverythingInFlight(t *testing.T) {
 		t.Errorf("the last answer came %v after the end", took)
 	}
 	before := f.drops("no_server")
-	f.Poll(aClient, aPoll, nil)
+	f.Poll(from(aClient), aPoll, nil)
 	if got := f.drops("no_server") - before; got != 1 {
 		t.Errorf("a poll after the end was counted %v times as dropped", got)
 	}

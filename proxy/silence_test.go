@@ -31,7 +31,7 @@ func TestASilentServerIsGivenUpAndUsedAgainLater(t *testing.T) {
 	held := silent.block(t)
 	late := ownLateness(t)
 
-	f.Poll(client, aPoll, nil)
+	f.Poll(from(client), aPoll, nil)
 	back := receive(t, backs, "the poll")
 	inFlight := f.send(client, "m1")
 	receive(t, held.entered, "the send to arrive")
