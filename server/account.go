@@ -16,9 +16,11 @@ type account struct {
 	loader   *accountLoader // of the user's shard
 	revision atomic.Int64   // the loader's, when the user was read last
 
-	verified atomic.Pointer[tag]     // of the password that was found right
-	refused  atomic.Pointer[refusal] // the password that was found wrong last
-	used     atomic.Int64            // when the account was last looked up, as Server.clock
+	verified atomic.Pointer[tag]    // of the password that was found right
+	refused  atomic.Pointer[tag]    // of the password that was found wrong last
+	ticket   atomic.Pointer[issued] // the last that was made for the user here
+	used     atomic.Int64           // when the account was last looked up, as Server.clock
+	sends    *bucket                // what the user may still send; it outlives the account, see remember
 }
 
 // current says that no user of the shard has changed since this one was read.
@@ -156,7 +158,11 @@ func (a *accounts) remember(u chat.User, loader *accountLoader, revision int64, 
 	defer s.mu.Unlock()
 	known := s.byID[u.ID]
 	if known == nil || known.user != u || known.loader != loader {
-		known = &account{user: u, loader: loader}
+		sends := new(bucket)
+		if known != nil {
+			sends = known.sends // a new password is no new allowance
+		}
+		known = &account{user: u, loader: loader, sends: sends}
 		s.byID[u.ID] = known
 	}
 	known.revision.Store(revision)

@@ -5,66 +5,49 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
-	"hash"
-	"sync"
+	"net/netip"
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/edge"
 )
 
-// tag stands for a password that was checked against a stored hash: an HMAC of user, password and hash under a key
+// tag stands for a password that was checked against a stored hash: an HMAC of user, hash and password under a key
 // that only this process has. Comparing tags costs a microsecond where hashing costs tens of milliseconds, and a tag
 // ends with the stored hash that it was made for.
 type tag [sha256.Size]byte
 
-// refusal is a password that was found wrong, so that a client with an old password, which polls with it once a second,
-// does not cost a hash each time.
-type refusal struct {
-	tag   tag
-	until time.Duration // as Server.clock
-}
-
-const refusalTime = 10 * time.Second
-
-// Neither of them says whether the user exists.
+// Neither of the first two says whether the user exists.
 var (
 	errWrongPassword = chat.Errorf(chat.CodeAuth, "the userid or the password is wrong")
 	errCheckTimeout  = chat.Errorf(chat.CodeUnavail, "the password could not be checked in time; nothing was stored")
+	errWrongTicket   = chat.Errorf(chat.CodeAuth, "this login has ended, perhaps because the password was changed; log in again")
 )
 
-// authenticator tells whether a password is a user's.
+// authenticator tells whether somebody is a user: by the password, whose outcome it remembers, or by a ticket for it.
 type authenticator struct {
-	checks checks
-	macs   sync.Pool // of hash.Hash
-	decoy  string    // the stored hash of users that do not exist
+	checks  checks
+	guesses *guesses
+	tickets *tickets // nil: there are none
+	tags    *macs
+	decoy   string // the stored hash of users that do not exist
+	clock   func() time.Duration
 }
 
-func newAuthenticator() *authenticator {
-	key := make([]byte, sha256.Size)
-	rand.Read(key)
+func newAuthenticator(key chat.Secret, guessBurst int, clock func() time.Duration) *authenticator {
+	own := make([]byte, sha256.Size)
+	rand.Read(own)
 	return &authenticator{
-		checks: checks{hasher: newHasher(), running: make(map[tag]*check), users: make(map[chat.UserID]int)},
-		macs:   sync.Pool{New: func() any { return hmac.New(sha256.New, key) }},
-		decoy:  newDecoy(),
+		checks:  checks{hasher: newHasher(), running: make(map[tag]*check), users: make(map[chat.UserID]int)},
+		guesses: newGuesses(guessBurst),
+		tickets: newTickets(key),
+		tags:    newMACs(own),
+		decoy:   newDecoy(),
+		clock:   clock,
 	}
 }
 
-func (a *authenticator) tag(u *chat.User, password chat.Secret) (t tag) {
-	mac := a.macs.Get().(hash.Hash)
-	defer a.macs.Put(mac)
-	mac.Reset()
-	// Each field with its length before it, so that no two triples give the same bytes.
-	buf := make([]byte, 0, 512)
-	buf = binary.BigEndian.AppendUint32(buf, uint32(len(u.ID)))
-	buf = append(buf, u.ID...)
-	buf = binary.BigEndian.AppendUint32(buf, uint32(len(u.Hash)))
-	buf = append(buf, u.Hash...)
-	buf = password.AppendTo(buf)
-	mac.Write(buf)
-	mac.Sum(t[:0])
-	return t
-}
+func (a *authenticator) tag(u *chat.User, password chat.Secret) tag { return a.tags.sum(u, password) }
 
 // verdict is what is known of a password without hashing it.
 type verdict uint8
@@ -75,62 +58,96 @@ const (
 	wrong
 )
 
-// recall says what is remembered about t.
-func (a *authenticator) recall(u *account, t tag, now time.Duration) verdict {
+// recall says what is remembered about t, or what the ticket that came with it tells: a proxy sends it with the password
+// that it was made for only.
+func (a *authenticator) recall(u *account, t tag, ticket chat.Secret) verdict {
 	if known := u.verified.Load(); known != nil && hmac.Equal(known[:], t[:]) {
 		return right
 	}
-	if r := u.refused.Load(); r != nil && now < r.until && hmac.Equal(r.tag[:], t[:]) {
+	if a.tickets.check(&u.user, ticket) != ticketWrong {
+		u.verified.Store(&t)
+		return right
+	}
+	if refused := u.refused.Load(); refused != nil && hmac.Equal(refused[:], t[:]) {
 		return wrong
 	}
 	return unverified
 }
 
 // verify hashes the password and remembers the outcome. The error is auth, or busy, or unavail.
-func (a *authenticator) verify(ctx context.Context, u *account, password chat.Secret, t tag, clock func() time.Duration) error {
-	ok, err := a.checks.verify(ctx, t, &u.user, password)
-	switch {
-	case err == nil && ok:
+func (a *authenticator) verify(ctx context.Context, from netip.Addr, u *account, password chat.Secret, t tag) error {
+	err := a.check(ctx, from, &u.user, password, t)
+	switch err {
+	case nil:
 		u.verified.Store(&t)
-		return nil
-	case err == nil:
-		u.refused.Store(&refusal{tag: t, until: clock() + refusalTime})
-		return errWrongPassword
-	case ctx.Err() != nil:
-		return errCheckTimeout
-	case err == errBadHash:
-		return chat.Errorf(chat.CodeUnavail, "the password of user %s cannot be checked; set it again", u.user.ID).Because(err)
+	case errWrongPassword:
+		u.refused.Store(&t)
 	}
 	return err
 }
 
 // refuse answers for a user that does not exist, at the same price and in the same words as for one whose password is
 // wrong.
-func (a *authenticator) refuse(ctx context.Context, id chat.UserID, password chat.Secret) error {
+func (a *authenticator) refuse(ctx context.Context, from netip.Addr, id chat.UserID, password chat.Secret) error {
 	nobody := chat.User{ID: id, Hash: a.decoy}
-	_, err := a.checks.verify(ctx, a.tag(&nobody, password), &nobody, password)
+	if err := a.check(ctx, from, &nobody, password, a.tag(&nobody, password)); err != nil {
+		return err
+	}
+	return errWrongPassword
+}
+
+// check compares a password with the stored hash, within the bounds of what may be hashed.
+func (a *authenticator) check(ctx context.Context, from netip.Addr, u *chat.User, password chat.Secret, t tag) error {
+	if a.guesses.exceeded(from, a.clock()) {
+		return errGuessesBusy
+	}
+	ok, err := a.checks.verify(ctx, t, u, password)
 	switch {
+	case err == nil && ok:
+		return nil
 	case err == nil:
+		a.guesses.count(from, a.clock())
 		return errWrongPassword
 	case ctx.Err() != nil:
 		return errCheckTimeout
+	case err == errBadHash:
+		return chat.Errorf(chat.CodeUnavail, "the password of user %s cannot be checked; set it again", u.ID).Because(err)
 	}
 	return err
 }
 
-// authenticate finds a user and checks the password, from memory where possible. The error is auth, busy or unavail.
-func (s *Server) authenticate(ctx context.Context, id chat.UserID, password chat.Secret) (*account, error) {
+// authenticate finds out whether somebody is a user, and gives the proxy on the way a ticket for the next time. Sends
+// and logins of streams come by here; polls do the same without waiting, see [Server.pollAs]. What is remembered counts
+// first, then the caller's ticket, and only then a hash is computed. With ticketOnly there is no password, not even an
+// empty one: the ticket alone counts. The error is auth, busy or unavail.
+func (s *Server) authenticate(
+	ctx context.Context, from edge.Caller, id chat.UserID, password chat.Secret, ticketOnly bool,
+) (*account, error) {
 	user, err := s.accounts.load(ctx, id, s.clock())
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if user == nil {
-		return nil, s.auth.refuse(ctx, id, password)
+	case ticketOnly:
+		return user, s.auth.admit(user, from)
+	case user == nil:
+		return nil, s.auth.refuse(ctx, from.Addr, id, password)
 	}
 	t := s.auth.tag(&user.user, password)
-	if s.auth.recall(user, t, s.clock()) == right {
-		return user, nil
-	}
 	// A refusal that is remembered is no shortcut here: its speed would tell that the user exists.
-	return user, s.auth.verify(ctx, user, password, t, s.clock)
+	if s.auth.recall(user, t, from.Ticket) != right {
+		if err := s.auth.verify(ctx, from.Addr, user, password, t); err != nil {
+			return nil, err
+		}
+	}
+	s.auth.renewTicket(user, from)
+	return user, nil
+}
+
+// admit takes a caller for a user by its ticket alone. u is nil for a user that does not exist.
+func (a *authenticator) admit(u *account, from edge.Caller) error {
+	if u == nil || a.tickets.check(&u.user, from.Ticket) == ticketWrong {
+		return errWrongTicket
+	}
+	a.renewTicket(u, from)
+	return nil
 }

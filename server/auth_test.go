@@ -13,7 +13,7 @@ import (
 
 // sendWith sends with a password, and returns the answer's code.
 func (n *node) sendWith(from chat.UserID, password string) chat.Code {
-	_, err := n.Send(n.t.Context(), anyAddr, wire.Wrmsg{ID: chat.MessageID(time.Now().String()), User: from,
+	_, err := n.Send(n.t.Context(), anyCaller, wire.Wrmsg{ID: chat.MessageID(time.Now().String()), User: from,
 		Password: chat.NewSecret(password), To: chat.Everyone, Text: []byte("text")})
 	return codeOf(err)
 }

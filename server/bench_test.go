@@ -46,7 +46,7 @@ func BenchmarkSendsBesideRetention(b *testing.B) {
 			c := benchCluster(b)
 			c.engine = engine
 			c.keepOld(rows)
-			n, oldest := c.serve(), c.oldest()
+			n, oldest := c.serve(anyNumberOfSends), c.oldest()
 			var deleting atomic.Bool
 			ctx, stop := context.WithCancel(b.Context())
 			var alternating sync.WaitGroup

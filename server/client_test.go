@@ -98,7 +98,7 @@ func (c *client) poll(n *node) { c.pollBy(n, c) }
 
 // pollBy polls by another way back.
 func (c *client) pollBy(n *node, back edge.Pusher) {
-	n.Poll(c.addr, wire.Poll{User: []byte(c.user), Password: chat.NewSecret(c.password), Port: c.port}, back)
+	n.Poll(edge.Caller{Addr: c.addr}, wire.Poll{User: []byte(c.user), Password: chat.NewSecret(c.password), Port: c.port}, back)
 }
 
 // pollUntil polls, faster than a real client, until a condition holds.

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"multichat/internal/chat"
+	"multichat/internal/edge"
 	"multichat/internal/metrics"
 	"multichat/internal/wire"
 	"multichat/server"
@@ -281,11 +282,14 @@ func (c *cluster) start(settings ...func(*server.Config)) *node {
 
 func holdFor(d time.Duration) func(*server.Config) { return func(cfg *server.Config) { cfg.Hold = d } }
 
-var anyAddr = netip.MustParseAddr("127.0.0.9")
+func anyNumberOfSends(cfg *server.Config) { cfg.UserSends = -1 }
+
+// anyCaller is somebody at an address that does not matter.
+var anyCaller = edge.Caller{Addr: netip.MustParseAddr("127.0.0.9")}
 
 // send sends a text under an id, with the sender's right password.
 func (n *node) send(from chat.UserID, to chat.Mailbox, id chat.MessageID, text string) (chat.Seq, error) {
-	return n.Send(n.t.Context(), anyAddr, wire.Wrmsg{ID: id, User: from, Password: chat.NewSecret(passwordOf(from)),
+	return n.Send(n.t.Context(), anyCaller, wire.Wrmsg{ID: id, User: from, Password: chat.NewSecret(passwordOf(from)),
 		To: to, Text: []byte(text)})
 }
 

@@ -13,18 +13,27 @@ import (
 // cursorWriter stores how far the devices of one shard have read: each device at most once in cursorInterval, and
 // cursorBatch rows in a cursorTick, the interval stretching beyond that. What is lost with a process is a little of
 // what was acknowledged, so that some messages come twice; never a message. While clients may be led away to another
-// server, which begins where the store says, the interval is a tick.
+// server, which begins where the store says, the interval is a tick. Who asks for it has a cursor stored at once.
 type cursorWriter struct {
 	shard chat.ShardNumber
 	store Store
 	log   *slog.Logger
 	clock func() time.Duration
+	asked chan struct{} // one slot: there are asks
 
 	writing sync.Mutex   // one write at a time
 	hurry   atomic.Int64 // until when the interval is a tick; as clock
 
-	mu    sync.Mutex
-	dirty map[*device]struct{} // bounded by the number of devices
+	mu     sync.Mutex
+	dirty  map[*bookmark]struct{} // bounded by the number of devices and streams
+	asks   []cursorAsk
+	closed bool // nothing is written any more
+}
+
+// cursorAsk is who waits for a cursor to be stored.
+type cursorAsk struct {
+	bookmark *bookmark
+	done     func(*chat.Error) // called once, without a lock: it must not block
 }
 
 const (
@@ -32,6 +41,9 @@ const (
 	cursorTick     = 200 * time.Millisecond
 	cursorBatch    = 200 // so 1 000 rows a second
 	cursorTimeout  = 5 * time.Second
+
+	// maxCursorAsks is how many may wait for a shard to store a cursor; one more is answered busy.
+	maxCursorAsks = 1 << 16
 
 	// cursorHurry is how long clients may be led away after the servers have changed: a proxy sends them to a new one
 	// once its link has lasted for 2 s.
@@ -41,19 +53,72 @@ const (
 	cursorLastTime = 1500 * time.Millisecond
 )
 
+var (
+	errCursorsBusy   = chat.Errorf(chat.CodeBusy, "too many acknowledgements wait to be stored; acknowledge again later")
+	errCursorsSilent = chat.Errorf(chat.CodeUnavail,
+		"your shard does not answer, so what you acknowledged is not known to be stored; acknowledge again")
+	errReplaced = chat.Errorf(chat.CodeReplaced, "a newer stream of this device has taken over")
+)
+
 func newCursorWriter(shard chat.ShardNumber, store Store, log *slog.Logger, clock func() time.Duration) *cursorWriter {
 	return &cursorWriter{shard: shard, store: store, log: log, clock: clock,
-		dirty: make(map[*device]struct{})}
+		asked: make(chan struct{}, 1), dirty: make(map[*bookmark]struct{})}
 }
 
-// mark says that d has read further than the store knows.
-func (c *cursorWriter) mark(d *device) {
+// mark says that a device has read further than the store knows.
+func (c *cursorWriter) mark(b *bookmark) {
+	b.mu.Lock()
+	marked := b.dirty // then it is in the table, or in a write that looks again afterwards
+	b.mu.Unlock()
+	if !marked {
+		c.insert(b)
+	}
+}
+
+func (c *cursorWriter) insert(b *bookmark) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.dirty[d] = struct{}{}
-	d.mu.Lock()
-	d.dirty = true
-	d.mu.Unlock()
+	c.dirty[b] = struct{}{}
+	b.mu.Lock()
+	b.dirty = true
+	b.mu.Unlock()
+}
+
+// last says that a device reads no further: what is not stored yet is with the next tick.
+func (c *cursorWriter) last(b *bookmark) {
+	b.mu.Lock()
+	b.hasty = true
+	b.mu.Unlock()
+}
+
+// ask has a cursor stored as it is now, whether or not it has changed, and calls done when it is, or with why it is not.
+// Whatever is asked while one write is under way shares the next.
+func (c *cursorWriter) ask(b *bookmark, done func(*chat.Error)) {
+	if refusal := c.enqueue(cursorAsk{b, done}); refusal != nil {
+		done(refusal)
+		return
+	}
+	c.wakeUp()
+}
+
+func (c *cursorWriter) enqueue(a cursorAsk) *chat.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return errCursorsSilent
+	case len(c.asks) >= maxCursorAsks:
+		return errCursorsBusy
+	}
+	c.asks = append(c.asks, a)
+	return nil
+}
+
+func (c *cursorWriter) wakeUp() {
+	select {
+	case c.asked <- struct{}{}:
+	default:
+	}
 }
 
 // serve writes cursors until ctx ends, and then all that are left.
@@ -62,17 +127,20 @@ func (c *cursorWriter) serve(ctx context.Context) {
 	defer tick.Stop()
 	var failing outage
 	for {
+		var err error
 		select {
 		case <-tick.C:
-			_, err := c.writeDue(ctx, c.clock()-c.interval())
-			if ctx.Err() != nil {
-				continue
-			}
-			failing.report(c.log, err, "cursors cannot be stored; what was delivered may come again after a restart",
-				"cursors are stored again")
+			_, err = c.writeDue(ctx, c.clock()-c.interval())
+		case <-c.asked:
+			err = c.writeAsked(ctx)
 		case <-ctx.Done():
 			c.drain(context.WithoutCancel(ctx))
+			c.close()
 			return
+		}
+		if ctx.Err() == nil {
+			failing.report(c.log, err, "cursors cannot be stored; what was delivered may come again after a restart",
+				"cursors are stored again")
 		}
 	}
 }
@@ -84,107 +152,33 @@ func (c *cursorWriter) interval() time.Duration {
 	return cursorInterval
 }
 
-// drain writes all cursors that are not stored. It may be called while serve runs, and comes back after what that has
-// under way.
+// drain writes all cursors that are not stored, for cursorLastTime at most. It may be called while serve runs, and comes
+// back after what that has under way.
 func (c *cursorWriter) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cursorLastTime)
 	defer cancel()
 	for {
 		n, err := c.writeDue(ctx, c.clock())
-		if err != nil {
-			c.log.Warn("the last cursors were not stored; what was delivered may come again", "error", err)
-		}
-		if n == 0 || err != nil {
+		switch {
+		case err == nil && n == 0:
 			return
+		case err != nil && ctx.Err() != nil:
+			c.log.Warn("the last cursors were not stored; what was delivered may come again", "error", err)
+			return
+		case err != nil:
+			pause(ctx, cursorTick/4)
 		}
 	}
 }
 
-// writeDue stores up to cursorBatch cursors that were stored no later than before, and returns how many there were.
-func (c *cursorWriter) writeDue(ctx context.Context, before time.Duration) (int, error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	devices := c.take(before)
-	return len(devices), c.write(ctx, devices)
-}
-
-// writeUsers stores the cursors of all devices of these users now.
-func (c *cursorWriter) writeUsers(ctx context.Context, users map[chat.UserID]bool) error {
-	if len(users) == 0 {
-		return nil
-	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
+// close refuses whoever still asks.
+func (c *cursorWriter) close() {
 	c.mu.Lock()
-	var devices []*device
-	for d := range c.dirty {
-		if users[d.key.user] {
-			delete(c.dirty, d)
-			devices = append(devices, d)
-		}
-	}
+	c.closed = true
+	asks := c.asks
+	c.asks = nil
 	c.mu.Unlock()
-	return c.write(ctx, devices)
-}
-
-// take picks up to cursorBatch dirty devices whose cursors were stored no later than before.
-func (c *cursorWriter) take(before time.Duration) []*device {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var devices []*device
-	for d := range c.dirty {
-		d.mu.Lock()
-		due := d.stored <= before || d.stored == 0
-		d.mu.Unlock()
-		if due {
-			delete(c.dirty, d)
-			devices = append(devices, d)
-		}
-		if len(devices) == cursorBatch {
-			break
-		}
+	for _, a := range asks {
+		a.done(errCursorsSilent)
 	}
-	return devices
-}
-
-// write stores the cursors of devices that were taken; if that fails they are dirty again.
-func (c *cursorWriter) write(ctx context.Context, devices []*device) error {
-	if len(devices) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, cursorTimeout)
-	defer cancel()
-	cursors := make([]chat.Cursor, len(devices))
-	for i, d := range devices {
-		cursors[i] = d.cursor()
-	}
-	if err := c.store.RaiseCursors(ctx, c.shard, cursors); err != nil {
-		for _, d := range devices {
-			c.mark(d)
-		}
-		return err
-	}
-	now := c.clock()
-	for i, d := range devices {
-		d.mu.Lock()
-		d.stored, d.seen = now, now
-		d.mu.Unlock()
-		c.settle(d, cursors[i])
-	}
-	return nil
-}
-
-// settle makes d clean if its cursor as it was stored is still where it has read to.
-func (c *cursorWriter) settle(d *device, stored chat.Cursor) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, again := c.dirty[d]; again {
-		return
-	}
-	d.mu.Lock()
-	d.dirty = d.inbox.at() != stored.Inbox || d.broadcast.at() != stored.Broadcast
-	if d.dirty {
-		c.dirty[d] = struct{}{}
-	}
-	d.mu.Unlock()
 }

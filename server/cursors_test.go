@@ -9,24 +9,24 @@ import (
 	"multichat/internal/chat"
 )
 
-func readTo(d *device, inbox, broadcast chat.Seq) {
-	d.inbox.raise(inbox)
-	d.broadcast.raise(broadcast)
+func readTo(b *bookmark, inbox, broadcast chat.Seq) {
+	b.inbox.raise(inbox)
+	b.broadcast.raise(broadcast)
 }
 
 func TestACursorIsWrittenAtMostOnceInItsInterval(t *testing.T) {
 	now := time.Hour
 	c := newCursorWriter(0, nil, slog.New(slog.DiscardHandler), func() time.Duration { return now })
-	fresh, recent, due := &device{}, &device{stored: now - cursorInterval + 1}, &device{stored: now - cursorInterval}
-	for _, d := range []*device{fresh, recent, due} {
-		c.mark(d)
-		c.mark(d)
+	fresh, recent, due := &bookmark{}, &bookmark{stored: now - cursorInterval + 1}, &bookmark{stored: now - cursorInterval}
+	for _, b := range []*bookmark{fresh, recent, due} {
+		c.mark(b)
+		c.mark(b)
 	}
 	taken := c.take(now - cursorInterval)
 	if len(taken) != 2 || slices.Contains(taken, recent) {
 		t.Errorf("%d are taken, the recent one among them: %v; want the other two", len(taken), slices.Contains(taken, recent))
 	}
-	if again := c.take(now); !slices.Equal(again, []*device{recent}) {
+	if again := c.take(now); !slices.Equal(again, []*bookmark{recent}) {
 		t.Errorf("at the end %d are left, want the recent one", len(again))
 	}
 }
@@ -34,7 +34,7 @@ func TestACursorIsWrittenAtMostOnceInItsInterval(t *testing.T) {
 func TestCursorsOfOneTickAreBounded(t *testing.T) {
 	c := newCursorWriter(0, nil, slog.New(slog.DiscardHandler), fakeClock(time.Hour))
 	for range cursorBatch + 7 {
-		c.mark(&device{})
+		c.mark(&bookmark{})
 	}
 	if first, second := len(c.take(time.Hour)), len(c.take(time.Hour)); first != cursorBatch || second != 7 {
 		t.Errorf("%d and then %d are taken, want %d and 7", first, second, cursorBatch)
@@ -60,21 +60,21 @@ func TestCursorsAreWrittenAtOnceWhileClientsMove(t *testing.T) {
 
 func TestADeviceThatReadOnWhileItsCursorWasWrittenIsWrittenAgain(t *testing.T) {
 	c := newCursorWriter(0, nil, slog.New(slog.DiscardHandler), fakeClock(time.Hour))
-	d := &device{}
-	readTo(d, 5, 5)
-	c.mark(d)
+	b := &newDevice(deviceKey{user: "bob"}, 0).bookmark
+	readTo(b, 5, 5)
+	c.mark(b)
 	for _, read := range []chat.Seq{6, 7} {
 		c.take(time.Hour)
-		stored := d.cursor()
-		readTo(d, read, 5)
-		c.settle(d, stored)
-		if !d.dirty || len(c.dirty) != 1 {
-			t.Fatalf("stored at %d, read to %d: dirty: %v", stored.Inbox, read, d.dirty)
+		stored := b.cursor()
+		readTo(b, read, 5)
+		c.settle(b, stored, false)
+		if !b.dirty || len(c.dirty) != 1 {
+			t.Fatalf("stored at %d, read to %d: dirty: %v", stored.Inbox, read, b.dirty)
 		}
 	}
 	c.take(time.Hour)
-	c.settle(d, d.cursor())
-	if d.dirty || len(c.dirty) != 0 {
+	c.settle(b, b.cursor(), false)
+	if b.dirty || len(c.dirty) != 0 {
 		t.Error("still dirty when all is stored")
 	}
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,43 +30,32 @@ func deviceAddr(a netip.Addr) string {
 	return fmt.Sprintf("%x", b[:])
 }
 
-// feed is how far a device has read one mailbox: everything at or below the position has arrived, or never will.
-type feed struct {
-	box      *mailbox
-	position atomic.Int64
-}
-
-func (f *feed) at() chat.Seq { return chat.Seq(f.position.Load()) }
-
-func (f *feed) raise(seq chat.Seq) {
-	for {
-		old := f.position.Load()
-		if int64(seq) <= old || f.position.CompareAndSwap(old, int64(seq)) {
-			return
-		}
-	}
-}
-
-func (f *feed) waits() bool { return f.box.hasAbove(f.at()) }
-
 // device is one version 1 client that polls here. Its state in the store is its cursor; all else can be found out anew.
+// There may be a million of them, so each field counts.
 type device struct {
-	key       deviceKey
-	shard     chat.ShardNumber // of the user's mailbox and cursor
-	inbox     feed
-	broadcast feed
-	polled    atomic.Int64 // the last poll, as Server.clock
-	port      uint16       // the reading of listen_port that is settled, 0 while none is; guarded by ports.mu
+	bookmark
+	key    deviceKey
+	polled atomic.Int64 // the last poll, as Server.clock
+	port   uint16       // the reading of listen_port that is settled, 0 while none is; guarded by ports.mu
 
-	mu       sync.Mutex
+	// Guarded by the bookmark's lock.
 	pushing  bool          // one push at a time, whichever proxy relayed the poll
 	gone     bool          // forgotten here: the next poll opens it again
-	failures int           // rounds that ended without a receipt, in a row
+	failures int32         // rounds that ended without a receipt, in a row
 	retryAt  time.Duration // no dial before; as Server.clock
-	dirty    bool          // the cursor in the store is behind the feeds
-	stored   time.Duration // when the cursor was written last; 0 while it was not
-	seen     time.Duration // when the store heard of the device last
 }
+
+func newDevice(key deviceKey, shard chat.ShardNumber) *device {
+	d := &device{key: key}
+	d.of, d.shard = d, shard
+	return d
+}
+
+func (d *device) owner() chat.UserID  { return d.key.user }
+func (d *device) name() chat.DeviceID { return d.key.id() }
+
+// outdated needs nothing: version 1 has no logins. Somebody has given a stream's device the name of this one.
+func (d *device) outdated() {}
 
 const (
 	// A device that has not polled for deviceStale is read again from the store: another server may have served it.
@@ -125,9 +113,8 @@ func (d *device) succeeded() {
 }
 
 // returned takes what the store knows of a device that was away, and forgets what its absence has made doubtful.
-func (d *device) returned(c chat.Cursor) {
-	d.inbox.raise(c.Inbox)
-	d.broadcast.raise(c.Broadcast)
+func (d *device) returned(c chat.Cursor, now time.Duration) {
+	d.begins(c, now)
 	d.succeeded()
 }
 
@@ -140,20 +127,4 @@ func (d *device) forget(now, idle time.Duration) bool {
 	}
 	d.gone = true
 	return true
-}
-
-// unseen says that the store has not heard of the device for long.
-func (d *device) unseen(now time.Duration) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.gone && now-d.seen > seenInterval
-}
-
-func (d *device) cursor() chat.Cursor {
-	return chat.Cursor{
-		Device:    chat.Device{User: d.key.user, ID: d.key.id()},
-		Inbox:     d.inbox.at(),
-		Broadcast: d.broadcast.at(),
-		Seen:      time.Now(),
-	}
 }

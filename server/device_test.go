@@ -44,7 +44,7 @@ func TestAClientThatTakesNothingIsLeftAloneEverLonger(t *testing.T) {
 	d.endPush()
 	d.failed(now)
 	d.inbox.box, d.broadcast.box = &mailbox{}, &mailbox{}
-	d.returned(chat.Cursor{})
+	d.returned(chat.Cursor{}, now)
 	if !d.beginPush(now) {
 		t.Error("no push at once to a client that was away")
 	}
@@ -80,7 +80,7 @@ func TestADeviceIsForgottenWhenItHasNothingToDo(t *testing.T) {
 
 func TestTheStoreHearsNowAndThenOfADeviceThatPolls(t *testing.T) {
 	table := newDevices()
-	d := table.add(&device{key: deviceKey{user: "bob"}, seen: time.Minute})
+	d := table.add(&device{key: deviceKey{user: "bob"}, bookmark: bookmark{seen: time.Minute}})
 	for _, test := range []struct {
 		now  time.Duration
 		want int

@@ -117,7 +117,7 @@ func (t *devices) sweep(now time.Duration) (removed, unseen []*device) {
 				delete(s.byKey, k)
 				t.unlist(d)
 				removed = append(removed, d)
-			} else if d.unseen(now) {
+			} else if d.unseen(now, seenInterval) {
 				unseen = append(unseen, d)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"multichat/internal/chat"
 )
@@ -39,13 +40,33 @@ func (e *Engine) UnmarshalText(text []byte) error {
 
 // engine stores messages, each on the shard where its mailbox is, also when that changes.
 type engine interface {
-	// serve works until ctx ends. What is under way then is answered soon, and nothing is stored any more.
+	// serve works until ctx ends. What is under way then is answered soon; what is submitted later is answered at once.
 	serve(ctx context.Context)
 
-	// submit stores a message and says what became of it, at the deadline of ctx at the latest. While the shard does not
-	// answer, the message is held, and tried again under its id. If that was in vain the answer is unavail where it is
-	// certain that it is not stored and will not be, else unknown. It is busy if too much is held for the shard already.
-	submit(ctx context.Context, m chat.Submission) chat.Stored
+	// submit takes a message and never blocks. Of messages for one mailbox, each submitted after the call for the one
+	// before has returned, those that are stored are stored in this order.
+	//
+	// answer is called once, at the deadline at the latest, with what became of the message: by any goroutine, also
+	// before submit returns. It must not block. While the shard does not answer, the message is held, and tried again
+	// under its id. If that was in vain the answer is unavail where it is certain that the message is not stored and will
+	// not be, else unknown. It is busy if too much is held for the shard already.
+	//
+	// Whoever cannot wait for the deadline any more refuses the write.
+	submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write
+}
+
+// await submits a message and waits for the answer. It gives up when ctx, which has a deadline, ends.
+func await(ctx context.Context, e engine, m chat.Submission) chat.Stored {
+	deadline, _ := ctx.Deadline()
+	answers := make(chan chat.Stored, 1)
+	x := e.submit(m, deadline, func(s chat.Stored) { answers <- s })
+	select {
+	case s := <-answers:
+		return s
+	case <-ctx.Done():
+		x.refuse(errNotStored)
+		return <-answers
+	}
 }
 
 // commits is told what was newly stored on a shard: after the commit, before its senders know, in seq order.

@@ -4,50 +4,45 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"multichat/internal/chat"
 )
 
 // eventEngine is version 2: each shard has a writer, and what gathers there while one batch commits is the next one.
 type eventEngine struct {
-	placement Placement
-	writers   map[chat.ShardNumber]*writer
+	writers map[chat.ShardNumber]*writer
+	lanes   *lanes
 }
 
 func newEventEngine(store Store, log *slog.Logger, committed commits) *eventEngine {
-	e := &eventEngine{placement: store, writers: make(map[chat.ShardNumber]*writer)}
+	e := &eventEngine{writers: make(map[chat.ShardNumber]*writer)}
+	e.lanes = newLanes(func(m chat.Mailbox) *writer { return e.writers[store.Locate(m)] })
 	for _, number := range store.Shards() {
-		w := newWriter(number, store, log.With("shard", store.Name(number)))
+		w := newWriter(number, store, e.lanes, log.With("shard", store.Name(number)))
 		w.onCommit = func(batch []chat.Message) { committed(number, batch) }
-		w.onMoved = e.rewrite
 		e.writers[number] = w
 	}
 	return e
 }
 
 func (e *eventEngine) serve(ctx context.Context) {
+	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
 	var group sync.WaitGroup
 	for _, w := range e.writers {
-		group.Go(func() { w.serve(ctx) })
+		group.Go(func() { w.serve(work) })
 	}
+	<-ctx.Done()
+	e.lanes.close()
+	endWork() // whatever is queued now is the last
 	group.Wait()
 }
 
-func (e *eventEngine) submit(ctx context.Context, m chat.Submission) chat.Stored {
-	x := newWrite(ctx, m)
-	if !e.offer(x) {
-		return chat.Stored{Err: errWritesBusy}
+func (e *eventEngine) submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write {
+	x := newWrite(m, deadline, answer)
+	if why := e.lanes.offer(x); why != nil {
+		x.refuse(why)
 	}
-	return x.wait(ctx)
-}
-
-// rewrite takes a message to the shard where its mailbox is now.
-func (e *eventEngine) rewrite(x *write) {
-	if !e.offer(x) {
-		x.refuse(errWritesBusy)
-	}
-}
-
-func (e *eventEngine) offer(x *write) bool {
-	return e.writers[e.placement.Locate(x.message.To)].offer(x)
+	return x
 }

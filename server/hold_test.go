@@ -105,7 +105,7 @@ func TestWhatItsSenderHasGivenUpIsNotStored(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		answer := make(chan error)
 		go func() {
-			_, err := n.Send(ctx, anyAddr, wire.Wrmsg{ID: "id", User: "alice", To: "bob", Text: []byte("given up"),
+			_, err := n.Send(ctx, anyCaller, wire.Wrmsg{ID: "id", User: "alice", To: "bob", Text: []byte("given up"),
 				Password: chat.NewSecret(passwordOf("alice"))})
 			answer <- err
 		}()

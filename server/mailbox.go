@@ -10,7 +10,8 @@ import (
 
 // mailbox is what this server holds in memory of one mailbox that its devices read: a tail of the newest messages, as
 // far as the shard's reader has come. Devices have no queues of their own; each has a position, and what lies above it
-// is taken from the tail, or from the store where the tail begins too late.
+// is taken from the tail, or from the store where the tail begins too late. Version 1 devices look when they poll; streams
+// are woken.
 type mailbox struct {
 	name  chat.Mailbox
 	shard chat.ShardNumber
@@ -25,7 +26,40 @@ type mailbox struct {
 	tail  []chat.Message // ascending
 	bytes int            // of the texts in tail
 	mark  chat.Seq       // newest message in the tail when it was last aged; see age
-	users int            // devices that read this mailbox, guarded by the reader's lock
+
+	// Guarded by the reader's lock.
+	users int  // devices and streams that read this mailbox
+	fresh bool // it is among the news that are being gathered
+
+	listening sync.Mutex // taken before deliveries.mu
+	listeners []*window  // of the streams that read this mailbox, in no order; each knows its place here
+}
+
+// listen has a stream woken when something arrives here, until unlisten.
+func (m *mailbox) listen(w *window) {
+	m.listening.Lock()
+	defer m.listening.Unlock()
+	w.place = len(m.listeners)
+	m.listeners = append(m.listeners, w)
+}
+
+func (m *mailbox) unlisten(w *window) {
+	m.listening.Lock()
+	defer m.listening.Unlock()
+	end := len(m.listeners) - 1
+	m.listeners[w.place] = m.listeners[end]
+	m.listeners[w.place].place = w.place
+	m.listeners[end] = nil
+	m.listeners = m.listeners[:end]
+}
+
+// wakeListeners is called when something has arrived, after the reader's lock was released.
+func (m *mailbox) wakeListeners(wake func(...*window)) {
+	m.listening.Lock()
+	defer m.listening.Unlock()
+	if len(m.listeners) > 0 {
+		wake(m.listeners...)
+	}
 }
 
 // Bounds of a tail. At twice a bound its oldest messages are forgotten here, down to the bound, and slower devices read
@@ -94,6 +128,17 @@ func (m *mailbox) after(position chat.Seq, limit int) (messages []chat.Message, 
 	}
 	i, _ := slices.BinarySearchFunc(m.tail, position+1, bySeq)
 	return m.tail[i:min(i+limit, len(m.tail)):len(m.tail)], 0
+}
+
+// passed is how far a device that has got everything up to a position can go without looking: to where the tail begins, if
+// nothing of this mailbox lies between. So what comes next is taken from the tail, and no page is read to find nothing.
+func (m *mailbox) passed(position chat.Seq) chat.Seq {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.searched.Load() && !m.hasAbove(position) {
+		return max(position, m.from)
+	}
+	return position
 }
 
 // hasAbove says, without a lock, whether anything may wait above a position.

@@ -10,64 +10,96 @@ import (
 	"multichat/internal/edge"
 )
 
-// openRequest is a poll that found no device in memory, or one that was away. Those of one shard's users are answered in
-// batches, which share the queries.
+// openRequest is a poll that found no device in memory, or one that was away; or a login. Those of one shard's users are
+// answered in batches, which share the queries.
 type openRequest struct {
-	key  deviceKey
-	back edge.Pusher
+	key   deviceKey // of a poll
+	back  edge.Pusher
+	login *login // nil for a poll
 }
 
 const (
-	maxOpens  = 8192 // requests that wait for a shard; one more is dropped and counted
+	maxOpens  = 8192 // requests that wait for a shard; one more is dropped and counted, or answered busy
 	openBatch = 256
 )
 
-// openDevices answers a batch of polls. A device's starting points are committed before anything is pushed to it.
-func (s *Server) openDevices(ctx context.Context, sh *shard, batch []openRequest) {
+// open answers a batch. A device's starting points are committed before anything is pushed to it.
+func (s *Server) open(ctx context.Context, sh *shard, batch []openRequest) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	polls, logins := sortRequests(batch)
 	if !sh.reader.ready() || !s.broadcasts().ready() {
-		s.drop("shard_unavailable", len(batch))
+		s.drop("shard_unavailable", len(polls))
+		refuseAll(logins, errLoginSilent)
 		return
 	}
-	batch = distinctDevices(batch)
-	if err := sh.cursors.writeUsers(ctx, s.freshUsers(batch)); err != nil {
+	if sh.reader.silent() { // each batch would wait for as long as it may
+		refuseAll(logins, errLoginSilent)
+		logins = nil
+	}
+	polls = distinctDevices(polls)
+	if err := sh.cursors.writeUsers(ctx, s.freshUsers(polls, logins)); err != nil {
 		s.log.Debug("a new device may be given what another has got", "shard", sh.number, "error", err)
 	}
-	if batch = s.admitted(batch); len(batch) == 0 {
+	polled := s.openDevices(ctx, sh, polls)
+	streams := s.openStreams(ctx, sh, logins)
+	if err := s.searchAll(ctx, sh, polled, streams); err != nil {
+		s.log.Debug("what waits could not be found; the next poll tries again", "shard", sh.number, "error", err)
+		refuseAll(streams, errLoginSilent.Because(err))
 		return
 	}
-	devices := make([]chat.Device, len(batch))
-	for i, r := range batch {
+	for _, p := range polled {
+		p.device.pass()
+		if p.device.waits() {
+			s.startPush(p.device, p.back)
+		}
+	}
+	for _, l := range streams {
+		l.answer <- nil
+		s.deliveries.wake(&l.stream.windows[0])
+	}
+}
+
+func sortRequests(batch []openRequest) (polls []openRequest, logins []*login) {
+	for _, r := range batch {
+		if r.login != nil {
+			logins = append(logins, r.login)
+		} else {
+			polls = append(polls, r)
+		}
+	}
+	return polls, logins
+}
+
+// openedDevice is a device that polled, and the way its poll came.
+type openedDevice struct {
+	device *device
+	back   edge.Pusher
+}
+
+// openDevices takes the devices that have polled into the table.
+func (s *Server) openDevices(ctx context.Context, sh *shard, polls []openRequest) (opened []openedDevice) {
+	if polls = s.admitted(polls); len(polls) == 0 {
+		return nil
+	}
+	devices := make([]chat.Device, len(polls))
+	for i, r := range polls {
 		devices[i] = chat.Device{User: r.key.user, ID: r.key.id()}
 	}
 	cursors, err := s.store.OpenCursors(ctx, sh.number, devices)
 	if err != nil {
-		s.drop("shard_unavailable", len(batch))
+		s.drop("shard_unavailable", len(polls))
 		s.log.Debug("devices could not be opened", "shard", sh.number, "error", err)
-		return
+		return nil
 	}
-	opened := make([]*device, len(batch))
-	var inboxes, broadcasts []*mailbox
-	for i, r := range batch {
+	for i, r := range polls {
 		if cursors[i].User == "" {
 			s.drop("auth", 1) // the user was removed a moment ago
 			continue
 		}
-		d := s.openDevice(sh, r.key, cursors[i])
-		opened[i] = d
-		inboxes, broadcasts = append(inboxes, d.inbox.box), append(broadcasts, d.broadcast.box)
+		opened = append(opened, openedDevice{s.openDevice(sh, r.key, cursors[i]), r.back})
 	}
-	err = errors.Join(s.search(ctx, sh.number, inboxes), s.search(ctx, s.broadcasts().shard, broadcasts))
-	if err != nil {
-		s.log.Debug("what waits could not be found; the next poll tries again", "shard", sh.number, "error", err)
-		return
-	}
-	for i, d := range opened {
-		if d != nil && d.waits() {
-			s.startPush(d, batch[i].back)
-		}
-	}
+	return opened
 }
 
 // admitted leaves out the devices for which there is no room. All devices of a user are opened by one goroutine, that
@@ -101,14 +133,18 @@ func (s *Server) makeRoom(user chat.UserID, n int) bool {
 	return true
 }
 
-// freshUsers are the users of devices that are not in memory. Each such device may be new, and then begins where the most
-// advanced of the user's others is: so the store has to know first how far these are.
-func (s *Server) freshUsers(batch []openRequest) map[chat.UserID]bool {
+// freshUsers are the users of devices that are not in memory, and of those that log in. Each such device may be new, and
+// then begins where the most advanced of the user's others is: so the store has to know first how far these are. And one
+// that logs in again begins where the stream before it is.
+func (s *Server) freshUsers(polls []openRequest, logins []*login) map[chat.UserID]bool {
 	users := make(map[chat.UserID]bool)
-	for _, r := range batch {
+	for _, r := range polls {
 		if s.devices.lookup(r.key) == nil {
 			users[r.key.user] = true
 		}
+	}
+	for _, l := range logins {
+		users[l.stream.user] = true
 	}
 	return users
 }
@@ -129,21 +165,33 @@ func distinctDevices(batch []openRequest) []openRequest {
 func (s *Server) openDevice(sh *shard, key deviceKey, cursor chat.Cursor) *device {
 	d := s.devices.lookup(key)
 	if d == nil {
-		d = &device{key: key, shard: sh.number}
+		d = newDevice(key, sh.number)
 		d.inbox.box = sh.reader.join(key.user.Mailbox())
 		d.broadcast.box = s.broadcasts().join(chat.Everyone)
 		if known := s.devices.add(d); known != d {
-			s.leave(d)
+			s.leave(&d.bookmark)
 			d = known
 		}
 	}
-	d.returned(cursor)
 	now := s.clock()
+	d.returned(cursor, now)
 	d.polled.Store(int64(now))
-	d.mu.Lock()
-	d.seen = now
-	d.mu.Unlock()
 	return d
+}
+
+// searchAll learns whether anything waits for those that were opened.
+func (s *Server) searchAll(ctx context.Context, sh *shard, polled []openedDevice, streams []*login) error {
+	var inboxes, broadcasts []*mailbox
+	add := func(b *bookmark) {
+		inboxes, broadcasts = append(inboxes, b.inbox.box), append(broadcasts, b.broadcast.box)
+	}
+	for _, p := range polled {
+		add(&p.device.bookmark)
+	}
+	for _, l := range streams {
+		add(&l.stream.bookmark)
+	}
+	return errors.Join(s.search(ctx, sh.number, inboxes), s.search(ctx, s.broadcasts().shard, broadcasts))
 }
 
 // search learns whether anything waits in those of a shard's mailboxes where nobody has looked yet. It asks after they

@@ -12,6 +12,10 @@ import (
 const (
 	maxPages = 64              // pages of one shard that are read at once; a push that needs one more ends there
 	pageTime = 3 * time.Second // for one page
+
+	// maxStreamPages is how many are read for streams besides; who needs one more tries again soon. Neither version's
+	// devices keep the other's waiting.
+	maxStreamPages = 32
 )
 
 var (
@@ -26,12 +30,19 @@ func (s *Server) page(ctx context.Context, f *feed, upTo chat.Seq) (messages []c
 		return nil, errShardSilent
 	}
 	if sh.pages.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, pageTime)
-		defer cancel()
-		messages, err = s.store.Page(ctx, f.box.name, f.at(), upTo, pushMessages, pushBytes)
+		messages, err = s.readMailbox(ctx, f.box, f.at(), upTo, pushMessages, pushBytes)
 	}) != nil {
 		s.drop("pages_busy", 1)
 		return nil, errPagesBusy
 	}
 	return messages, err
+}
+
+// readMailbox reads a page of a mailbox. The caller has a place for it.
+func (s *Server) readMailbox(
+	ctx context.Context, box *mailbox, after, upTo chat.Seq, limit, bytes int,
+) ([]chat.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTime)
+	defer cancel()
+	return s.store.Page(ctx, box.name, after, upTo, limit, bytes)
 }

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
 	"multichat/internal/chat"
 )
+
+var anyAddr = netip.MustParseAddr("127.0.0.9")
 
 var cheapParams = HashParams{MemoryKiB: 8, Passes: 1, Threads: 1}
 
@@ -92,35 +95,31 @@ func FuzzParseHash(f *testing.F) {
 	})
 }
 
-func TestARefusalIsRememberedForTenSeconds(t *testing.T) {
-	a := newAuthenticator()
+func TestWhatWasVerifiedIsRemembered(t *testing.T) {
+	a := newAuthenticator(chat.Secret{}, 0, fakeClock(5))
 	u := &account{user: chat.User{ID: "alice", Hash: HashPassword(chat.NewSecret("right"), cheapParams)}}
 	wrongTag, rightTag := a.tag(&u.user, chat.NewSecret("wrong")), a.tag(&u.user, chat.NewSecret("right"))
-	if got := a.recall(u, wrongTag, 0); got != unverified {
+	recalls := func(t tag) verdict { return a.recall(u, t, chat.Secret{}) }
+	if got := recalls(wrongTag); got != unverified {
 		t.Fatalf("before anything was verified: %v", got)
 	}
-	now := fakeClock(5)
-	if err := a.verify(t.Context(), u, chat.NewSecret("wrong"), wrongTag, now); err != errWrongPassword {
+	if err := a.verify(t.Context(), anyAddr, u, chat.NewSecret("wrong"), wrongTag); err != errWrongPassword {
 		t.Fatal(err)
 	}
-	if a.recall(u, wrongTag, 5) != wrong || a.recall(u, wrongTag, 5+refusalTime-1) != wrong ||
-		a.recall(u, wrongTag, 5+refusalTime) != unverified {
-		t.Error("a refusal is remembered for refusalTime, no longer and no less")
+	if recalls(wrongTag) != wrong || recalls(rightTag) != unverified {
+		t.Error("a wrong password is not remembered as such, or another one is")
 	}
-	if a.recall(u, rightTag, 5) != unverified {
-		t.Error("another password is said to be wrong")
-	}
-	if err := a.verify(t.Context(), u, chat.NewSecret("right"), rightTag, now); err != nil {
+	if err := a.verify(t.Context(), anyAddr, u, chat.NewSecret("right"), rightTag); err != nil {
 		t.Fatal(err)
 	}
-	if a.recall(u, rightTag, 1<<62) != right {
+	if recalls(rightTag) != right {
 		t.Error("a right password is not remembered")
 	}
 }
 
 // A tag is of one user, one password and one stored hash, whatever the lengths of the three.
 func TestTagsAreOfOneUserPasswordAndHash(t *testing.T) {
-	a := newAuthenticator()
+	a := newAuthenticator(chat.Secret{}, 0, fakeClock(0))
 	tags := make(map[tag]string)
 	for _, u := range []chat.User{{ID: "a", Hash: "bc"}, {ID: "ab", Hash: "c"}, {ID: "a", Hash: "b"}, {ID: "abc"}} {
 		for _, password := range []string{"", "c", "d", "cd"} {
@@ -133,7 +132,7 @@ func TestTagsAreOfOneUserPasswordAndHash(t *testing.T) {
 			if got != a.tag(&u, chat.NewSecret(password)) {
 				t.Errorf("%s has two tags", triple)
 			}
-			if got == newAuthenticator().tag(&u, chat.NewSecret(password)) {
+			if got == newAuthenticator(chat.Secret{}, 0, fakeClock(0)).tag(&u, chat.NewSecret(password)) {
 				t.Errorf("%s has the same tag in another process", triple)
 			}
 		}

@@ -75,7 +75,7 @@ func (s *Server) next(ctx context.Context, d *device, f *feed) ([]chat.Message, 
 		passed, rest := passOwn(d, f, messages)
 		if passed != 0 {
 			f.raise(passed)
-			s.cursors(d).mark(d)
+			s.cursors(d).mark(&d.bookmark)
 		}
 		if len(rest) > 0 {
 			return rest, nil
@@ -127,7 +127,7 @@ func (s *Server) takeReceipt(d *device, f *feed, messages []chat.Message, receip
 	taken := min(receipt.Taken, len(messages))
 	if taken > 0 {
 		f.raise(messages[taken-1].Seq)
-		s.cursors(d).mark(d)
+		s.cursors(d).mark(&d.bookmark)
 		s.metrics.Pushes.WithLabelValues(edge.PushTaken.String()).Add(float64(taken))
 		d.succeeded()
 	}

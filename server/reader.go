@@ -16,7 +16,8 @@ import (
 // device can be given a message before one that was committed earlier, whichever server committed the two: that is what
 // makes an acknowledged seq mean everything below it.
 //
-// A commit, here or elsewhere, only wakes the reader. It looks by itself every readerTick besides.
+// A commit, here or elsewhere, only wakes the reader. It looks by itself every readerTick besides. What has come to a
+// mailbox wakes the streams that read it.
 type reader struct {
 	shard chat.ShardNumber
 	store Store
@@ -24,15 +25,22 @@ type reader struct {
 	clock func() time.Duration
 	wake  chan struct{} // one slot: a wake while one waits is the same wake
 
-	onUsersChanged func()       // called when a user of this shard has changed
-	answered       atomic.Int64 // when the shard answered last; as clock
+	onUsersChanged func()           // called when a user of this shard has changed
+	wakeStreams    func(...*window) // called, without the reader's lock, with those that have something new to get
+	answered       atomic.Int64     // when the shard answered last; as clock
 
 	mu       sync.Mutex
 	heard    bool // the shard has answered once
 	head     chat.Head
 	position chat.Seq
 	active   map[chat.Mailbox]*mailbox // those that devices here read
+	asks     []headAsk
+	ended    bool // nothing is read any more
 }
+
+// headAsk is called once, without a lock, with the newest seq of a shard as it was after the question, or with why that is
+// not known. It must not block.
+type headAsk func(newest chat.Seq, refusal *chat.Error)
 
 const (
 	readerTick    = 100 * time.Millisecond
@@ -40,10 +48,15 @@ const (
 
 	// A shard that has not answered its reader for readerSilence, many ticks, does not answer others either.
 	readerSilence = 2 * time.Second
+
+	maxHeadAsks = 8192 // that wait for a shard to answer; one more is answered busy
 )
 
+var errHeadsBusy = chat.Errorf(chat.CodeBusy, "too many wait for the shard to answer; try again later")
+
 func newReader(
-	shard chat.ShardNumber, store Store, log *slog.Logger, clock func() time.Duration, onUsersChanged func(),
+	shard chat.ShardNumber, store Store, log *slog.Logger, clock func() time.Duration,
+	onUsersChanged func(), wakeStreams func(...*window),
 ) *reader {
 	return &reader{
 		shard:          shard,
@@ -52,6 +65,7 @@ func newReader(
 		clock:          clock,
 		wake:           make(chan struct{}, 1),
 		onUsersChanged: onUsersChanged,
+		wakeStreams:    wakeStreams,
 		active:         make(map[chat.Mailbox]*mailbox),
 	}
 }
@@ -59,21 +73,54 @@ func newReader(
 // committed is called with each batch that this server has committed, in seq order. A batch that begins right after the
 // position has nothing of others below it, and is taken from memory. Any other only wakes the reader.
 func (r *reader) committed(batch []chat.Message) {
+	if news, taken := r.take(batch); taken {
+		r.announce(news)
+	} else {
+		r.wakeUp()
+	}
+}
+
+// take moves the position behind a batch that begins right after it.
+func (r *reader) take(batch []chat.Message) (n news, taken bool) {
 	first, last := batch[0].Seq, batch[len(batch)-1].Seq
 	r.mu.Lock()
-	if r.heard && r.position.Counter()+1 == first.Counter() && int(last.Counter()-first.Counter()) == len(batch)-1 {
-		for _, m := range batch {
-			if box := r.active[m.To]; box != nil {
-				box.append(m)
-			}
-		}
-		r.position = last
-		r.head.Newest = max(r.head.Newest, last)
-		r.mu.Unlock()
-		return
+	defer r.mu.Unlock()
+	if !r.heard || r.position.Counter()+1 != first.Counter() || int(last.Counter()-first.Counter()) != len(batch)-1 {
+		return nil, false
 	}
-	r.mu.Unlock()
-	r.wakeUp()
+	for _, m := range batch {
+		if box := r.active[m.To]; box != nil {
+			box.append(m)
+			n.add(box)
+		}
+	}
+	r.position = last
+	r.head.Newest = max(r.head.Newest, last)
+	return n.gathered(), true
+}
+
+// news are the mailboxes that have got something, each once. They are gathered with the reader's lock held.
+type news []*mailbox
+
+func (n *news) add(box *mailbox) {
+	if !box.fresh {
+		box.fresh = true
+		*n = append(*n, box)
+	}
+}
+
+func (n news) gathered() news {
+	for _, box := range n {
+		box.fresh = false
+	}
+	return n
+}
+
+// announce wakes the streams of the mailboxes that have got something: once for each batch, however much came.
+func (r *reader) announce(n news) {
+	for _, box := range n {
+		box.wakeListeners(r.wakeStreams)
+	}
 }
 
 func (r *reader) wakeUp() {
@@ -132,14 +179,65 @@ func (r *reader) sweep() {
 	}
 }
 
+// newest is the highest seq that the shard is known to have given.
+func (r *reader) newest() chat.Seq {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head.Newest
+}
+
+// ask learns the shard's newest seq from the shard itself: this server may know less than the one that a client comes from.
+func (r *reader) ask(done headAsk) {
+	if refusal := r.enqueue(done); refusal != nil {
+		done(0, refusal)
+		return
+	}
+	r.wakeUp()
+}
+
+func (r *reader) enqueue(done headAsk) *chat.Error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.ended:
+		return errShardSilent
+	case len(r.asks) >= maxHeadAsks:
+		return errHeadsBusy
+	}
+	r.asks = append(r.asks, done)
+	return nil
+}
+
+// takeAsks are those that the next look at the shard answers; after the last look no more are taken.
+func (r *reader) takeAsks(last bool) []headAsk {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asks := r.asks
+	r.asks, r.ended = nil, last
+	return asks
+}
+
+func (r *reader) answer(asks []headAsk, err error) {
+	newest, refusal := r.newest(), (*chat.Error)(nil)
+	if err != nil {
+		refusal = errShardSilent.Because(err)
+	}
+	for _, done := range asks {
+		done(newest, refusal)
+	}
+}
+
 // serve reads until ctx ends.
 func (r *reader) serve(ctx context.Context) {
 	tick := time.NewTicker(readerTick)
 	defer tick.Stop()
 	var failing outage
 	for {
+		asks := r.takeAsks(false)
 		err := r.catchUp(ctx)
+		r.answer(asks, err)
 		if ctx.Err() != nil {
+			r.answer(r.takeAsks(true), ctx.Err())
 			return
 		}
 		failing.report(r.log, err, "the shard does not answer; its messages wait there",
@@ -233,6 +331,12 @@ func (r *reader) deliver(ctx context.Context, arrivals []chat.Arrival) error {
 		}
 		r.answered.Store(int64(r.clock()))
 	}
+	r.announce(r.takeRead(arrivals, bodies))
+	return nil
+}
+
+// takeRead moves the position behind arrivals that were read, with the texts that are wanted.
+func (r *reader) takeRead(arrivals []chat.Arrival, bodies []chat.Message) (n news) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range arrivals {
@@ -247,9 +351,10 @@ func (r *reader) deliver(ctx context.Context, arrivals []chat.Arrival) error {
 			// Its mailbox was joined while the texts were fetched: devices read it from the store.
 			box.skip(a.Seq, a.Seq)
 		}
+		n.add(box)
 	}
 	r.position = max(r.position, arrivals[len(arrivals)-1].Seq)
-	return nil
+	return n.gathered()
 }
 
 func (r *reader) wanted(arrivals []chat.Arrival) []chat.Seq {

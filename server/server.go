@@ -5,8 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"multichat/internal/chat"
@@ -26,9 +26,20 @@ type Config struct {
 	MaxText int           // bytes of one text; default chat.DefaultMaxText
 	Hold    time.Duration // how long a send whose shard does not answer is held; default chat.SendHold
 
+	// Key is the cluster's. By it a server takes the tickets that another one made; without it there are none.
+	Key chat.Secret
+
+	UserSends     int // messages a second from one user; default DefaultUserSends, negative: any number
+	UserSendBurst int // of them at once; default DefaultUserSendBurst
+	GuessBurst    int // wrong passwords at once from one address; default DefaultGuessBurst, negative: any number
+
+	UserStreams int // streams of one user; default DefaultUserStreams, negative: any number
+
 	// Retention is how long messages are kept, and devices that nobody sees. Default DefaultRetention; see
 	// CheckRetention for what is allowed.
 	Retention time.Duration
+
+	watching watchTimes // tests have no patience; default usualWatchTimes
 
 	// Committed is called after each commit with the shard and its newest seq, so that other servers can be told. It
 	// must be quick; nil is allowed.
@@ -42,6 +53,7 @@ type Server struct {
 	log       *slog.Logger
 	maxText   int
 	hold      time.Duration
+	userSends rate
 	committed func(chat.ShardNumber, chat.Seq)
 	start     time.Time
 
@@ -56,16 +68,24 @@ type Server struct {
 	endPushing context.CancelCauseFunc
 	pushes     *crew.Crew
 	verifying  *crew.Crew
+
+	deliveries *deliveries
+	watching   watchTimes
+	streaming  atomic.Int64 // streams that are open
+	sending    atomic.Int64 // sends of streams that are not answered yet
+	draining   atomic.Bool  // streams are about to be led elsewhere: none is opened, and nothing is sent
 }
 
-// shard is the machinery of one shard: each part is one goroutine of Serve.
+// shard is the machinery of one shard: each part but the pages is one goroutine of Serve.
 type shard struct {
-	number  chat.ShardNumber
-	reader  *reader
-	pages   *crew.Crew // pages that are read
-	opens   *batcher[openRequest]
-	cursors *cursorWriter
-	forgets *retention
+	number      chat.ShardNumber
+	reader      *reader
+	pages       *crew.Crew // that are read for version 1's devices
+	streamPages *crew.Crew // that are read for streams
+	streams     *streams
+	opens       *batcher[openRequest]
+	cursors     *cursorWriter
+	forgets     *retention
 }
 
 const (
@@ -87,16 +107,18 @@ func New(cfg Config) *Server {
 		log:       cfg.Log,
 		maxText:   cfg.MaxText,
 		hold:      cfg.Hold,
+		userSends: sendRate(cfg.UserSends, cfg.UserSendBurst),
 		committed: cfg.Committed,
 		start:     time.Now(),
-		auth:      newAuthenticator(),
 		accounts:  newAccounts(cfg.Store),
 		devices:   newDevices(),
 		ports:     newPorts(),
 		shards:    make(map[chat.ShardNumber]*shard),
 		pushes:    crew.New(maxPushes),
 		verifying: crew.New(maxHashesWaiting),
+		watching:  cmp.Or(cfg.watching, usualWatchTimes),
 	}
+	s.auth = newAuthenticator(cfg.Key, cfg.GuessBurst, s.clock)
 	if s.maxText == 0 {
 		s.maxText = chat.DefaultMaxText
 	}
@@ -107,8 +129,9 @@ func New(cfg Config) *Server {
 		s.committed = func(chat.ShardNumber, chat.Seq) {}
 	}
 	s.pushing, s.endPushing = context.WithCancelCause(context.Background())
+	s.deliveries = newDeliveries(s.deliver, s.clock)
 	for _, number := range cfg.Store.Shards() {
-		s.shards[number] = s.newShard(number, cmp.Or(cfg.Retention, DefaultRetention))
+		s.shards[number] = s.newShard(number, cfg)
 	}
 	s.engine = newEngine(cfg.Engine, cfg.Store, cfg.Log, func(number chat.ShardNumber, batch []chat.Message) {
 		s.shards[number].reader.committed(batch)
@@ -117,15 +140,17 @@ func New(cfg Config) *Server {
 	return s
 }
 
-func (s *Server) newShard(number chat.ShardNumber, keep time.Duration) *shard {
+func (s *Server) newShard(number chat.ShardNumber, cfg Config) *shard {
 	log := s.log.With("shard", s.store.Name(number))
 	return &shard{
-		number:  number,
-		reader:  newReader(number, s.store, log, s.clock, func() { s.accounts.changed(number) }),
-		pages:   crew.New(maxPages),
-		opens:   newBatcher[openRequest](maxOpens, openBatch),
-		cursors: newCursorWriter(number, s.store, log, s.clock),
-		forgets: &retention{shard: number, store: s.store, log: log, keep: keep},
+		number:      number,
+		reader:      newReader(number, s.store, log, s.clock, func() { s.accounts.changed(number) }, s.deliveries.wake),
+		pages:       crew.New(maxPages),
+		streamPages: crew.New(maxStreamPages),
+		streams:     newStreams(&s.streaming, cmp.Or(cfg.UserStreams, DefaultUserStreams)),
+		opens:       newBatcher[openRequest](maxOpens, openBatch),
+		cursors:     newCursorWriter(number, s.store, log, s.clock),
+		forgets:     &retention{shard: number, store: s.store, log: log, keep: cmp.Or(cfg.Retention, DefaultRetention)},
 	}
 }
 
@@ -140,16 +165,20 @@ func (s *Server) Serve(ctx context.Context) error {
 		group.Go(func() { sh.reader.serve(work) })
 		group.Go(func() { s.accounts.serve(work, sh.number, s.clock) })
 		group.Go(func() {
-			sh.opens.run(work, func(ctx context.Context, batch []openRequest) { s.openDevices(ctx, sh, batch) })
+			sh.opens.run(work, func(ctx context.Context, batch []openRequest) { s.open(ctx, sh, batch) })
 		})
 		group.Go(func() { sh.cursors.serve(work) })
 		group.Go(func() { sh.forgets.serve(ctx) })
+		group.Go(func() { s.serveWatch(ctx, sh) })
 	}
+	group.Go(func() { s.deliveries.serve(ctx) })
 	s.sweepUntil(ctx)
 
 	s.endPushing(errShuttingDown)
+	s.endStreams()
 	<-s.pushes.Close()
 	<-s.verifying.Close()
+	s.endDeliveries()
 	endWork() // the cursors that the last pushes raised are stored now
 	group.Wait()
 	return nil
@@ -170,7 +199,7 @@ func (s *Server) sweepUntil(ctx context.Context) {
 			s.forgotten(d)
 		}
 		for _, d := range unseen {
-			s.cursors(d).mark(d)
+			s.cursors(d).mark(&d.bookmark)
 		}
 		for _, sh := range s.shards {
 			sh.reader.sweep()
@@ -197,17 +226,20 @@ func (s *Server) Hint(number chat.ShardNumber, _ chat.Seq) {
 }
 
 // Send stores a message: it authenticates the sender, and answers after the commit. It implements [edge.Handler].
-func (s *Server) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq, error) {
+func (s *Server) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.Seq, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.hold)
 	defer cancel()
 	if err := chat.CheckText(m.Text, s.maxText); err != nil {
 		return 0, err
 	}
-	sender, err := s.authenticate(ctx, m.User, m.Password)
+	sender, err := s.authenticate(ctx, from, m.User, m.Password, false)
 	if err != nil {
 		return 0, err
 	}
-	stored := s.engine.submit(ctx, chat.Submission{ID: m.ID, From: sender.user.ID, FromName: sender.user.Name, To: m.To,
+	if err := s.admitSend(sender); err != nil {
+		return 0, err
+	}
+	stored := await(ctx, s.engine, chat.Submission{ID: m.ID, From: sender.user.ID, FromName: sender.user.Name, To: m.To,
 		Text: m.Text, Sent: time.Now()})
 	if stored.Err != nil {
 		return 0, stored.Err
@@ -217,12 +249,13 @@ func (s *Server) Send(ctx context.Context, _ netip.Addr, m wire.Wrmsg) (chat.Seq
 
 // Poll looks for what waits for a version 1 client. It implements [edge.Handler]. A poll that needs no look at a shard,
 // and has nothing to get, costs a look into two tables.
-func (s *Server) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
+func (s *Server) Poll(from edge.Caller, p wire.Poll, back edge.Pusher) {
 	s.metrics.Polls.Inc()
 	if user := s.accounts.lookup(p.User, s.clock()); user != nil {
-		s.pollAs(user, client, p.Password, p.Port, back)
+		s.pollAs(user, from, p.Password, p.Port, back)
 		return
 	}
+	from.Ticket = from.Ticket.Clone()
 	password, port := p.Password.Clone(), p.Port
 	asked := s.accounts.request(chat.UserID(p.User), func(user *account, err error) {
 		switch {
@@ -231,7 +264,7 @@ func (s *Server) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
 		case user == nil:
 			s.drop("auth", 1)
 		default:
-			s.pollAs(user, client, password, port, back)
+			s.pollAs(user, from, password, port, back)
 		}
 	})
 	if !asked {
@@ -240,23 +273,30 @@ func (s *Server) Poll(client netip.Addr, p wire.Poll, back edge.Pusher) {
 }
 
 // pollAs checks a poll's password, in the background if it has to be hashed.
-func (s *Server) pollAs(user *account, client netip.Addr, password chat.Secret, port uint16, back edge.Pusher) {
-	key := deviceKey{user: user.user.ID, client: client, port: port}
+func (s *Server) pollAs(user *account, from edge.Caller, password chat.Secret, port uint16, back edge.Pusher) {
+	key := deviceKey{user: user.user.ID, client: from.Addr, port: port}
 	t := s.auth.tag(&user.user, password)
-	switch s.auth.recall(user, t, s.clock()) {
+	switch s.auth.recall(user, t, from.Ticket) {
 	case right:
+		s.auth.renewTicket(user, from)
 		s.pollDevice(key, user.loader.shard, back)
 		return
 	case wrong:
 		s.drop("auth", 1)
 		return
 	}
+	if s.auth.guesses.exceeded(from.Addr, s.clock()) {
+		s.drop("guesses_busy", 1)
+		return
+	}
 	kept := password.Clone()
+	from.Ticket = chat.Secret{} // it was not right, and is the caller's to change now
 	err := s.verifying.Run(func() {
-		if err := s.auth.verify(s.pushing, user, kept, t, s.clock); err != nil {
+		if err := s.auth.verify(s.pushing, from.Addr, user, kept, t); err != nil {
 			s.drop(string(chat.AsError(err).Code), 1)
 			return
 		}
+		s.auth.renewTicket(user, from)
 		s.pollDevice(key, user.loader.shard, back)
 	})
 	if err != nil {
@@ -269,7 +309,7 @@ func (s *Server) pollDevice(key deviceKey, number chat.ShardNumber, back edge.Pu
 	now := s.clock()
 	d := s.devices.lookup(key)
 	if d == nil || now-time.Duration(d.polled.Load()) > deviceStale || !d.searched() {
-		if !s.shards[number].opens.offer(openRequest{key, back}) {
+		if !s.shards[number].opens.offer(openRequest{key: key, back: back}) {
 			s.drop("opens_busy", 1)
 		}
 		return
@@ -283,13 +323,13 @@ func (s *Server) pollDevice(key deviceKey, number chat.ShardNumber, back edge.Pu
 // forgotten ends what a device that is no longer in the table had here.
 func (s *Server) forgotten(d *device) {
 	s.ports.release(d)
-	s.leave(d)
+	s.leave(&d.bookmark)
 }
 
 // leave gives a device's mailboxes back to their readers.
-func (s *Server) leave(d *device) {
-	s.shards[d.inbox.box.shard].reader.leave(d.inbox.box)
-	s.shards[d.broadcast.box.shard].reader.leave(d.broadcast.box)
+func (s *Server) leave(b *bookmark) {
+	s.shards[b.inbox.box.shard].reader.leave(b.inbox.box)
+	s.shards[b.broadcast.box.shard].reader.leave(b.broadcast.box)
 }
 
 func (s *Server) shardOf(m chat.Mailbox) *shard { return s.shards[s.store.Locate(m)] }

@@ -192,8 +192,24 @@ func (w *watchedStore) OpenCursors(
 	return cursors, err
 }
 
-func (w *watchedStore) RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) error {
-	return w.run(ctx, "RaiseCursors", shard, func() error { return w.Store.RaiseCursors(ctx, shard, cursors) })
+func (w *watchedStore) LoginDevices(
+	ctx context.Context, shard chat.ShardNumber, logins []chat.Login,
+) (cursors []chat.Cursor, err error) {
+	err = w.run(ctx, "LoginDevices", shard, func() (err error) {
+		cursors, err = w.Store.LoginDevices(ctx, shard, logins)
+		return err
+	})
+	return cursors, err
+}
+
+func (w *watchedStore) RaiseCursors(
+	ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor,
+) (outdated []chat.Device, err error) {
+	err = w.run(ctx, "RaiseCursors", shard, func() (err error) {
+		outdated, err = w.Store.RaiseCursors(ctx, shard, cursors)
+		return err
+	})
+	return outdated, err
 }
 
 func (w *watchedStore) Prune(

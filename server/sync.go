@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"multichat/internal/chat"
 	"multichat/internal/crew"
 )
 
-// syncEngine is version 1: each message by itself, in a transaction of its own, in the goroutine of the request that
-// brought it. There is no queue and no batch, so this is where to read what an engine does; the other does the same
-// for many at once.
+// syncEngine is version 1: each message by itself, in a transaction and a goroutine of its own. There is no queue and no
+// batch, so this is where to read what an engine does; the other does the same for many at once.
 type syncEngine struct {
 	store     Store
 	committed commits
@@ -19,20 +20,24 @@ type syncEngine struct {
 
 	working context.Context // ends with serve
 	stop    context.CancelFunc
+
+	mu   sync.Mutex
+	last map[chat.Mailbox]chan struct{} // closed when the last of those in line for a mailbox has left
 }
 
-// syncShard is what the senders to one shard share.
+// syncShard is what the messages for one shard share.
 type syncShard struct {
 	number  chat.ShardNumber
 	log     *slog.Logger
-	senders *crew.Crew // those that are here or wait for their turn; one more is answered busy
+	senders *crew.Crew // goroutines with a message for the shard; one more is answered busy
 	texts   room
 	turn    chan struct{} // one slot: who has filled it calls the store, alone, and owns failing
 	failing outage
 }
 
 func newSyncEngine(store Store, log *slog.Logger, committed commits) *syncEngine {
-	e := &syncEngine{store: store, committed: committed, shards: make(map[chat.ShardNumber]*syncShard)}
+	e := &syncEngine{store: store, committed: committed, shards: make(map[chat.ShardNumber]*syncShard),
+		last: make(map[chat.Mailbox]chan struct{})}
 	for _, number := range store.Shards() {
 		e.shards[number] = &syncShard{number: number, log: log.With("shard", store.Name(number)),
 			senders: crew.New(maxWrites), turn: make(chan struct{}, 1)}
@@ -49,68 +54,96 @@ func (e *syncEngine) serve(ctx context.Context) {
 	}
 }
 
-func (e *syncEngine) submit(ctx context.Context, m chat.Submission) (stored chat.Stored) {
+func (e *syncEngine) submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write {
+	x := newWrite(m, deadline, answer)
 	sh := e.shards[e.store.Locate(m.To)]
 	if !sh.texts.take(m.Text) {
-		return chat.Stored{Err: errWritesBusy}
+		x.refuse(errWritesBusy)
+		return x
 	}
-	defer sh.texts.free(m.Text)
-	switch sh.senders.Do(func() { stored = e.hold(ctx, m) }) {
+	switch e.start(sh, x) {
+	case nil:
+		return x
 	case crew.ErrFull:
-		return chat.Stored{Err: errWritesBusy}
-	case crew.ErrClosed:
-		return chat.Stored{Err: errNotStored}
+		x.refuse(errWritesBusy)
+	default:
+		x.refuse(errNotStored)
 	}
-	return stored
+	sh.texts.free(m.Text)
+	return x
 }
 
-// hold tries until the message is stored, or its sender or the server gives up. After an attempt that may have stored it,
-// it is not said any more that it was not.
-func (e *syncEngine) hold(ctx context.Context, m chat.Submission) chat.Stored {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(e.working, cancel)()
-	refusal := errNotStored
-	for ctx.Err() == nil {
-		sh := e.shards[e.store.Locate(m.To)]
+// start takes the message's place in line before it returns, and waits there in a goroutine.
+func (e *syncEngine) start(sh *syncShard, x *write) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, left := e.last[x.message.To], make(chan struct{})
+	err := sh.senders.Run(func() {
+		if before != nil {
+			<-before
+		}
+		e.hold(x)
+		sh.texts.free(x.message.Text)
+		e.leave(x.message.To, left)
+	})
+	if err == nil {
+		e.last[x.message.To] = left
+	}
+	return err
+}
+
+func (e *syncEngine) leave(m chat.Mailbox, left chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.last[m] == left {
+		delete(e.last, m)
+	}
+	close(left)
+}
+
+// hold tries until the message is stored, or its sender or the server gives up.
+func (e *syncEngine) hold(x *write) {
+	for e.working.Err() == nil {
+		sh := e.shards[e.store.Locate(x.message.To)]
 		select {
 		case sh.turn <- struct{}{}:
-		case <-ctx.Done():
-			return chat.Stored{Err: refusal}
+		case <-e.working.Done():
+			continue
 		}
-		stored, err := e.insist(ctx, sh, m, &refusal)
+		stored, err := e.insist(sh, x)
 		<-sh.turn
 		if err == nil {
-			return stored
+			x.finish(stored)
+			return
 		}
 	}
-	return chat.Stored{Err: refusal}
+	x.refuse(errNotStored)
 }
 
-// insist tries until the message is stored, or it is not the shard's any more, or ctx ends. It keeps its turn meanwhile:
-// whoever went by would be stored before it, though it was sent after.
-func (e *syncEngine) insist(ctx context.Context, sh *syncShard, m chat.Submission, refusal **chat.Error) (chat.Stored, error) {
-	for retry := minAppendRetry; ; retry = min(2*retry, maxAppendRetry) {
-		stored, err := e.try(ctx, sh, m)
-		switch {
-		case err == nil, errors.Is(err, chat.ErrMoved):
-			return stored, err
-		case chat.AsError(err).Code != chat.CodeUnavail:
-			*refusal = errInDoubt
+// insist tries until the message is stored, or is not the shard's any more, or nobody waits for it, or the server ends.
+// It keeps its turn meanwhile, as a batch of the event engine does.
+func (e *syncEngine) insist(sh *syncShard, x *write) (chat.Stored, error) {
+	for retry := minAppendRetry; x.hand(); retry = min(2*retry, maxAppendRetry) {
+		stored, err := e.try(sh, x.message)
+		if err == nil {
+			return stored, nil
 		}
-		if pause(ctx, retry); ctx.Err() != nil {
+		x.failed(err)
+		if errors.Is(err, chat.ErrMoved) || e.working.Err() != nil {
 			return chat.Stored{}, err
 		}
+		pause(e.working, retry)
 	}
+	return chat.Stored{}, nil // it has its answer
 }
 
 // try makes one attempt, as a batch of one.
-func (e *syncEngine) try(ctx context.Context, sh *syncShard, m chat.Submission) (chat.Stored, error) {
-	attempt, cancel := context.WithTimeout(ctx, appendTimeout)
+func (e *syncEngine) try(sh *syncShard, m chat.Submission) (chat.Stored, error) {
+	ctx, cancel := context.WithTimeout(e.working, appendTimeout)
 	defer cancel()
 	batch := []chat.Submission{m}
-	stored, err := e.store.Append(attempt, sh.number, batch)
-	if !errors.Is(err, chat.ErrMoved) && !errors.Is(ctx.Err(), context.Canceled) {
+	stored, err := e.store.Append(ctx, sh.number, batch)
+	if !errors.Is(err, chat.ErrMoved) && e.working.Err() == nil {
 		sh.failing.report(sh.log, err, shardTakesNothing, shardTakesAgain)
 	}
 	if err != nil {
