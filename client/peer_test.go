@@ -167,9 +167,9 @@ func (p *peer) answer(line string) (requests chan wire.Wrmsg) {
 	return requests
 }
 
-func newClient(t *testing.T, proxies ...Address) *Client {
+func newV1(t *testing.T, proxies ...Address) *V1 {
 	t.Helper()
-	c, err := New(Config{
+	c, err := NewV1(V1Config{
 		Proxies:      proxies,
 		User:         "alice",
 		Password:     chat.NewSecret("secret"),

@@ -16,16 +16,11 @@ import (
 // does not answer.
 const replyTimeout = chat.SendHold + 5*time.Second
 
-// Result says where a message was stored.
-type Result struct {
-	ID  chat.MessageID // the id that the system gave the message
-	Seq chat.Seq       // its place in the mailbox
-}
-
 // Send gives the system a message for a user, or for [chat.Everyone], and returns when it is stored durably. Proxies are
 // tried one after another until one takes a connection; what was handed to that one is not sent to another, since it
-// might be stored twice. A missing, broken or late answer (after ctx's end or 15 s) is a [*chat.Error] with code unknown.
-func (c *Client) Send(ctx context.Context, to chat.Mailbox, text []byte) (Result, error) {
+// might be stored twice. A missing, broken or late answer (after ctx's end or 15 s) is a [*chat.Error] with code unknown:
+// without an id of the sender's own, to send again may send twice.
+func (c *V1) Send(ctx context.Context, to chat.Mailbox, text []byte) (Result, error) {
 	if err := chat.CheckMailbox(to); err != nil {
 		return Result{}, err
 	}
@@ -41,12 +36,12 @@ func (c *Client) Send(ctx context.Context, to chat.Mailbox, text []byte) (Result
 }
 
 // connect dials the proxy in use, and the others after it, and makes the first that answers the one in use.
-func (c *Client) connect(ctx context.Context) (*net.TCPConn, error) {
+func (c *V1) connect(ctx context.Context) (*net.TCPConn, error) {
 	var failures []string
 	first := int(c.inUse.Load())
 	for n := range c.cfg.Proxies {
 		i := (first + n) % len(c.cfg.Proxies)
-		conn, err := c.tcpDialer().DialContext(ctx, "tcp", c.cfg.Proxies[i].tcp())
+		conn, err := tcpDialer(c.cfg.LocalAddr).DialContext(ctx, "tcp", c.cfg.Proxies[i].tcp())
 		if err == nil {
 			c.inUse.Store(int32(i))
 			return conn.(*net.TCPConn), nil

@@ -18,7 +18,7 @@ import (
 func TestSendReturnsWhereTheMessageIsStored(t *testing.T) {
 	proxy := newPeer(t)
 	requests := proxy.answer("ok;id=m1;seq=7169\n")
-	result, err := newClient(t, proxy.address()).Send(testContext(t), "bob", []byte("a:b\nc"))
+	result, err := newV1(t, proxy.address()).Send(testContext(t), "bob", []byte("a:b\nc"))
 	if err != nil || result != (Result{ID: "m1", Seq: 7169}) {
 		t.Errorf("got %+v, %v", result, err)
 	}
@@ -46,7 +46,7 @@ func TestSendAnswers(t *testing.T) {
 			first, second := newPeer(t), newPeer(t)
 			first.answer(tc.line)
 			requests := second.answer("ok;id=m2;seq=1\n")
-			_, err := newClient(t, first.address(), second.address()).Send(testContext(t), "bob", []byte("hello"))
+			_, err := newV1(t, first.address(), second.address()).Send(testContext(t), "bob", []byte("hello"))
 			wantCode(t, err, tc.code)
 			if errors.Is(err, ErrUnreachable) {
 				t.Error("the proxy counts as unreachable")
@@ -62,7 +62,7 @@ func TestSendTakesTheNextProxy(t *testing.T) {
 	dead, alive := newPeer(t), newPeer(t)
 	dead.tcp.Close()
 	requests := alive.answer("ok;id=m1;seq=1\n")
-	c := newClient(t, dead.address(), alive.address())
+	c := newV1(t, dead.address(), alive.address())
 	for range 2 {
 		if _, err := c.Send(testContext(t), chat.Everyone, []byte("hello")); err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func TestSendWithoutAnyProxy(t *testing.T) {
 	a, b := newPeer(t), newPeer(t)
 	a.tcp.Close()
 	b.tcp.Close()
-	_, err := newClient(t, a.address(), b.address()).Send(testContext(t), "bob", []byte("hello"))
+	_, err := newV1(t, a.address(), b.address()).Send(testContext(t), "bob", []byte("hello"))
 	if !errors.Is(err, ErrUnreachable) {
 		t.Fatalf("got %v, want ErrUnreachable", err)
 	}
@@ -93,7 +93,7 @@ func TestSendAfterItsContext(t *testing.T) {
 	proxy := newPeer(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := newClient(t, proxy.address()).Send(ctx, "bob", []byte("hello"))
+	_, err := newV1(t, proxy.address()).Send(ctx, "bob", []byte("hello"))
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
@@ -106,7 +106,7 @@ func TestSendEndedWhileWaitingIsUnknown(t *testing.T) {
 		cancel()
 		conn.Read(make([]byte, 1)) // until the client is gone
 	})
-	_, err := newClient(t, proxy.address()).Send(ctx, "bob", []byte("hello"))
+	_, err := newV1(t, proxy.address()).Send(ctx, "bob", []byte("hello"))
 	wantCode(t, err, chat.CodeUnknown)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v does not say that it was ended", err)
@@ -114,7 +114,7 @@ func TestSendEndedWhileWaitingIsUnknown(t *testing.T) {
 }
 
 func TestSendRefusesHereWhatNobodyWouldTake(t *testing.T) {
-	c := newClient(t, Address{Host: "127.0.0.1", UDP: 1, TCP: 1})
+	c := newV1(t, Address{Host: "127.0.0.1", UDP: 1, TCP: 1})
 	for _, tc := range []struct {
 		to   chat.Mailbox
 		text string

@@ -8,9 +8,6 @@ import (
 	"multichat/internal/chat"
 )
 
-// ErrStop is returned by Receive's callback to end it without an error, the message taken.
-var ErrStop = errors.New("stop receiving")
-
 // Receive gives take the user's messages as they come, one at a time, on the goroutine that called Receive. Of each, the
 // seq, the id and the mailbox are zero.
 //
@@ -22,10 +19,10 @@ var ErrStop = errors.New("stop receiving")
 // Otherwise Receive goes on until ctx ends, and returns ctx's error. It moves on to the next proxy when the one in use
 // refuses three polls in a row, and when a Send has moved on; after the last comes the first again. Only if all have
 // refused before one was ever reached does it return [ErrUnreachable], since then an address is likely to be wrong.
-func (c *Client) Receive(ctx context.Context, take func(chat.Message) error) error {
+func (c *V1) Receive(ctx context.Context, take func(chat.Message) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &receiver{
-		Client:   c,
+		V1:       c,
 		arrivals: make(chan arrival),
 		slots:    make(chan struct{}, maxConns),
 	}
@@ -51,7 +48,7 @@ func (c *Client) Receive(ctx context.Context, take func(chat.Message) error) err
 
 // receiver is one run of Receive: a goroutine that polls, one that accepts, and one for each connection accepted.
 type receiver struct {
-	*Client
+	*V1
 	running  sync.WaitGroup // all of the goroutines
 	arrivals chan arrival   // from the connections to Receive; unbuffered, for what nobody took must not look delivered
 	slots    chan struct{}  // filled by each connection that is open

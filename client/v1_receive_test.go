@@ -24,7 +24,7 @@ type receiving struct {
 	cancel   context.CancelFunc
 }
 
-func receive(t *testing.T, c *Client) *receiving {
+func receive(t *testing.T, c *V1) *receiving {
 	ctx, cancel := context.WithCancel(testContext(t))
 	r := &receiving{make(chan chat.Message), make(chan error), make(chan error, 1), cancel}
 	done := make(chan struct{})
@@ -45,7 +45,7 @@ func receive(t *testing.T, c *Client) *receiving {
 
 func TestReceiveGivesWhatIsBrought(t *testing.T) {
 	proxy := newPeer(t)
-	r := receive(t, newClient(t, proxy.address()))
+	r := receive(t, newV1(t, proxy.address()))
 	at := proxy.poll()
 	if at.Addr() != clientAddr {
 		t.Errorf("the client listens at %v, not at its LocalAddr", at)
@@ -68,7 +68,7 @@ func TestReceiveGivesWhatIsBrought(t *testing.T) {
 
 func TestReceiveTakesTheLongestMessage(t *testing.T) {
 	proxy := newPeer(t)
-	r := receive(t, newClient(t, proxy.address()))
+	r := receive(t, newV1(t, proxy.address()))
 	text := strings.Repeat("x", chat.MaxText)
 	conn := proxy.bring(proxy.poll(), "newmsg:1:Bob:bob:"+text)
 	if m := <-r.messages; string(m.Text) != text {
@@ -80,13 +80,13 @@ func TestReceiveTakesTheLongestMessage(t *testing.T) {
 
 func TestReceivePassesOverProbes(t *testing.T) {
 	proxy := newPeer(t)
-	receive(t, newClient(t, proxy.address()))
+	receive(t, newV1(t, proxy.address()))
 	wantReceipt(t, proxy.bring(proxy.poll(), ""))
 }
 
 func TestReceiveGivesNoReceiptForWhatIsNoMessage(t *testing.T) {
 	proxy := newPeer(t)
-	receive(t, newClient(t, proxy.address()))
+	receive(t, newV1(t, proxy.address()))
 	at := proxy.poll()
 	for name, data := range map[string]string{
 		"another verb":     "wrmsg:alice:secret:bob:hi",
@@ -117,7 +117,7 @@ func TestReceiveEndsWithTheErrorOfTake(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			proxy := newPeer(t)
-			r := receive(t, newClient(t, proxy.address()))
+			r := receive(t, newV1(t, proxy.address()))
 			conn := proxy.bring(proxy.poll(), hello)
 			<-r.messages
 			r.results <- tc.err
@@ -131,7 +131,7 @@ func TestReceiveEndsWithTheErrorOfTake(t *testing.T) {
 
 func TestReceiveLeavesTheMessageWhenTakePanics(t *testing.T) {
 	proxy := newPeer(t)
-	c := newClient(t, proxy.address())
+	c := newV1(t, proxy.address())
 	ended := make(chan any, 1)
 	go func() {
 		defer func() { ended <- recover() }()
@@ -146,7 +146,7 @@ func TestReceiveLeavesTheMessageWhenTakePanics(t *testing.T) {
 
 func TestReceiveEndsWithItsContext(t *testing.T) {
 	proxy := newPeer(t)
-	r := receive(t, newClient(t, proxy.address()))
+	r := receive(t, newV1(t, proxy.address()))
 	at := proxy.poll()
 	half := proxy.dial(at)
 	if _, err := half.Write([]byte("newmsg:1:Bob:bob:hal")); err != nil {
@@ -170,7 +170,7 @@ func TestReceiveEndsWithItsContext(t *testing.T) {
 
 func TestReceiveGivesOneAtATime(t *testing.T) {
 	proxy := newPeer(t)
-	r := receive(t, newClient(t, proxy.address()))
+	r := receive(t, newV1(t, proxy.address()))
 	at := proxy.poll()
 	const n = 2 * maxConns
 	conns := make([]net.Conn, n)
@@ -197,7 +197,7 @@ func TestReceiveGivesOneAtATime(t *testing.T) {
 
 func TestReceiveBoundsItsConnections(t *testing.T) {
 	proxy := newPeer(t)
-	r := receive(t, newClient(t, proxy.address()))
+	r := receive(t, newV1(t, proxy.address()))
 	at := proxy.poll()
 	silent := make([]*net.TCPConn, maxConns)
 	for i := range silent {
@@ -218,7 +218,7 @@ func TestReceiveBoundsItsConnections(t *testing.T) {
 
 func TestReceiveTakesTheNextProxy(t *testing.T) {
 	first, second := newPeer(t), newPeer(t)
-	r := receive(t, newClient(t, first.address(), second.address()))
+	r := receive(t, newV1(t, first.address(), second.address()))
 	at := first.poll()
 	first.poll()
 	first.udp.Close()
@@ -233,7 +233,7 @@ func TestReceiveTakesTheNextProxy(t *testing.T) {
 
 func TestReceiveKeepsADeliveryWhenItTakesTheNextProxy(t *testing.T) {
 	first, second := newPeer(t), newPeer(t)
-	r := receive(t, newClient(t, first.address(), second.address()))
+	r := receive(t, newV1(t, first.address(), second.address()))
 	conn := first.bring(first.poll(), hello)
 	<-r.messages
 	first.udp.Close()
@@ -246,7 +246,7 @@ func TestReceiveFollowsSend(t *testing.T) {
 	first, second := newPeer(t), newPeer(t)
 	first.tcp.Close() // its UDP port is as silent as that of a host that is down
 	second.answer("ok;id=m1;seq=1\n")
-	c := newClient(t, first.address(), second.address())
+	c := newV1(t, first.address(), second.address())
 	receive(t, c)
 	first.poll()
 	if _, err := c.Send(testContext(t), "bob", []byte("hello")); err != nil {
@@ -258,7 +258,7 @@ func TestReceiveFollowsSend(t *testing.T) {
 func TestReceiveOutlivesAnOutage(t *testing.T) {
 	proxy := newPeer(t)
 	lost := make(chan struct{}, 1)
-	c := newClient(t, proxy.address())
+	c := newV1(t, proxy.address())
 	c.cfg.Log = logTo(lost)
 	receive(t, c)
 	at := proxy.poll()
@@ -282,7 +282,7 @@ func TestReceiveWithoutAnyProxy(t *testing.T) {
 		"another IP version": {{Host: "::1", UDP: 9001, TCP: 9002}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := newClient(t, proxies...).Receive(testContext(t), func(chat.Message) error { return nil })
+			err := newV1(t, proxies...).Receive(testContext(t), func(chat.Message) error { return nil })
 			if !errors.Is(err, ErrUnreachable) {
 				t.Errorf("got %v, want ErrUnreachable", err)
 			}
@@ -332,18 +332,19 @@ func TestListenGivesUp(t *testing.T) {
 
 func TestNewChecks(t *testing.T) {
 	proxies := []Address{{Host: "localhost", UDP: 9001, TCP: 9002}}
-	for name, cfg := range map[string]Config{
+	for name, cfg := range map[string]V1Config{
 		"no proxy":             {User: "alice"},
 		"no user":              {Proxies: proxies},
+		"a proxy with TLS":     {Proxies: []Address{proxies[0], {Host: "localhost", TCP: 9003, TLS: true}}, User: "alice"},
 		"a forbidden user":     {Proxies: proxies, User: "%"},
 		"a forbidden password": {Proxies: proxies, User: "alice", Password: chat.NewSecret("a:b")},
 		"a negative interval":  {Proxies: proxies, User: "alice", PollInterval: -time.Second},
 	} {
-		if _, err := New(cfg); err == nil {
+		if _, err := NewV1(cfg); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
-	if c, err := New(Config{Proxies: proxies, User: "alice"}); err != nil || c.cfg.PollInterval != time.Second {
+	if c, err := NewV1(V1Config{Proxies: proxies, User: "alice"}); err != nil || c.cfg.PollInterval != time.Second {
 		t.Errorf("the least that is needed: %v", err)
 	}
 }
