@@ -163,15 +163,28 @@ func TestExitCodes(t *testing.T) {
 	if out, code := runAs(t, "demo", "third\nfourth", "send", "--proxy", proxy, "--user", "alice", "--to", "bob", "-"); code != 0 {
 		t.Fatalf("send -: exit code %d: %s", code, out)
 	}
-	out, code := runAs(t, "demo", "", "recv", "--proxy", proxy, "--user", "bob", "--json", "-n", "4", "--timeout", "20s")
+	wantLines(t, `{"mailbox":"bob","seq":`, []string{
+		`"text":"one\ntwo \"quoted\" <&>"}`, `"text":"second"}`, `"text":"third"}`, `"text":"fourth"}`},
+		"--proxy", proxy, "--user", "bob")
+
+	if out, code := runAs(t, "demo", "", "send", "--v1", "--proxy", proxy, "--user", "alice", "--to", "carol", "in version 1"); code != 0 {
+		t.Fatalf("send --v1: exit code %d: %s", code, out)
+	}
+	wantLines(t, `{"mailbox":null,"seq":null,"id":null,"from":"alice","name":"Alice","time":"`, []string{`"text":"in version 1"}`},
+		"--proxy", proxy, "--user", "carol", "--v1")
+}
+
+// wantLines runs recv --json, and wants lines that begin and end so.
+func wantLines(t *testing.T, begin string, ends []string, args ...string) {
+	t.Helper()
+	out, code := runAs(t, "demo", "", append([]string{"recv", "--json", "-n", fmt.Sprint(len(ends)), "--timeout", "20s"}, args...)...)
 	if code != 0 {
 		t.Fatalf("recv: exit code %d: %s", code, out)
 	}
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-	for i, want := range []string{`"text":"one\ntwo \"quoted\" <&>"}`, `"text":"second"}`, `"text":"third"}`, `"text":"fourth"}`} {
-		if len(lines) != 4 || !strings.HasPrefix(lines[i], `{"mailbox":null,"seq":null,"id":null,"from":"alice","name":"Alice","time":"`) ||
-			!strings.HasSuffix(lines[i], want) {
-			t.Fatalf("recv printed %q; want line %d to end with %s", lines, i, want)
+	for i := range ends {
+		if len(lines) != len(ends) || !strings.HasPrefix(lines[i], begin) || !strings.HasSuffix(lines[i], ends[i]) {
+			t.Fatalf("recv printed %q; want line %d to begin with %s and to end with %s", lines, i, begin, ends[i])
 		}
 	}
 }

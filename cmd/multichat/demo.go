@@ -152,10 +152,10 @@ func (d *demo) addServer(ctx context.Context, number int, specs []shardstore.Spe
 func (d *demo) addProxy(number int) (err error) {
 	cfg := proxyConfig{nodeConfig: d.nodeConfig(cluster.Proxy, number)}
 	above := (number - 1) * demoPortStep
-	if cfg.udp, err = portAbove("udp", d.cmd.UDP, above); err != nil {
+	if cfg.edge.UDP, err = portAbove("udp", d.cmd.UDP, above); err != nil {
 		return err
 	}
-	if cfg.tcp, err = portAbove("tcp", d.cmd.TCP, above); err != nil {
+	if cfg.edge.TCP, err = portAbove("tcp", d.cmd.TCP, above); err != nil {
 		return err
 	}
 	n, err := newProxyNode(cfg)

@@ -24,6 +24,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run a whole cluster in this process: the way to try multichat."`
 	Proxy   proxyCmd   `cmd:"" help:"Run a proxy: the public ports, and the way to the servers."`
 	Server  serverCmd  `cmd:"" help:"Run a chat server, behind proxies or by itself."`
+	Client  clientCmd  `cmd:"" help:"Chat: print messages as they come, and send what is typed."`
 	Send    sendCmd    `cmd:"" help:"Send one message, or each line of standard input."`
 	Recv    recvCmd    `cmd:"" help:"Print messages as they come."`
 	User    userCmd    `cmd:"" help:"Manage users."`

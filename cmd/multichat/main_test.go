@@ -26,6 +26,7 @@ func buildAndRun(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	defer mysqltest.Stop()
 	binary = filepath.Join(dir, "multichat")
+	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config")) // where receivers keep their device's name
 	args := []string{"build", "-o", binary}
 	if raceEnabled {
 		args = append(args, "-race")

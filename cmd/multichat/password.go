@@ -41,6 +41,15 @@ func (f passwordFlags) password(t terminal, user string, confirm bool) (chat.Sec
 	return secret, nil
 }
 
+// newPassword reads a password to be set, twice from a prompt.
+func (f passwordFlags) newPassword(t terminal, user chat.UserID) (chat.Secret, error) {
+	password, err := f.password(t, string(user), true)
+	if err == nil && password.Len() == 0 {
+		err = usagef("the password of %s is empty, so anybody could use it; give another", user)
+	}
+	return password, err
+}
+
 func prompt(t terminal, user string, confirm bool) (chat.Secret, error) {
 	secret, err := ask(t, fmt.Sprintf("password of %s: ", user))
 	if err != nil || !confirm {

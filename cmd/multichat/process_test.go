@@ -192,6 +192,8 @@ type cluster struct {
 	servers []*process
 	args    [][]string // of the servers, to start them again
 	admins  []string   // of the servers
+
+	addresses int // how many addresses of clients startStreamAt has tried
 }
 
 func newCluster(t testing.TB, on ground, servers int) *cluster {

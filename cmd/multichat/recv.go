@@ -17,6 +17,7 @@ import (
 
 type recvCmd struct {
 	clientFlags
+	deviceFlag
 	JSON    bool          `help:"Print one JSON object a line: mailbox, seq, id, from, name, time, text (text_b64 if it is not UTF-8)."`
 	N       int           `short:"n" placeholder:"N" help:"End with 0 after N messages."`
 	Timeout time.Duration `placeholder:"D" help:"End after this time, like 10s: with 0, or with 4 if -n was given and is not reached."`
@@ -24,17 +25,14 @@ type recvCmd struct {
 
 // Help is printed below the flags' summary.
 func (recvCmd) Help() string {
-	return `A message counts as delivered once it is printed. Proxies bring messages on connections to this machine, so it must
-be reachable from them. A wrong password looks like an empty mailbox; "multichat send" tells.`
+	return `A message counts as delivered once it is printed; what was not printed comes again to the next reader of this device.
+With --v1, proxies bring messages on connections to this machine, so it must be reachable from them, and a wrong password
+looks like an empty mailbox.`
 }
 
 func (c *recvCmd) Run(ctx context.Context, term terminal) error {
 	if c.N < 0 || c.Timeout < 0 {
 		return usagef("-n and --timeout cannot be negative")
-	}
-	receiver, err := c.client(term)
-	if err != nil {
-		return err
 	}
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -46,8 +44,8 @@ func (c *recvCmd) Run(ctx context.Context, term terminal) error {
 		printLine = printJSON
 	}
 	got := 0
-	err = receiver.Receive(ctx, func(m chat.Message) error {
-		if err := printLine(term.out, m); err != nil {
+	receiver, err := c.session(term, c.deviceFlag, func(m chat.Message) error {
+		if err := printLine(term.out, m); err != nil { // each line is one write, so it is flushed when this returns
 			return fmt.Errorf("print a message: %w", err)
 		}
 		if got++; got == c.N {
@@ -55,6 +53,10 @@ func (c *recvCmd) Run(ctx context.Context, term terminal) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	err = receiver.Serve(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && c.N > 0:
 		return &exitError{exitUnreachable, fmt.Errorf("%d of %d messages came within %v", got, c.N, c.Timeout)}

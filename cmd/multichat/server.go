@@ -23,9 +23,13 @@ type serverCmd struct {
 	UDP  string `placeholder:"ADDR" env:"MULTICHAT_SERVER_UDP" help:"Serve clients without a proxy: address for their polls. Needs --tcp."`
 	TCP  string `placeholder:"ADDR" env:"MULTICHAT_SERVER_TCP" help:"Serve clients without a proxy: address for their messages. Needs --udp."`
 
-	MaxText   int           `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
-	Retention age           `default:"30d" placeholder:"D" help:"How long messages are kept, delivered or not, and devices that nobody sees: days like 90d or hours like 36h; ${default} unless given, at least 1d. Set it alike on all servers."`
-	Engine    server.Engine `default:"event" placeholder:"NAME" help:"How messages are stored: event, in batches as they form, or sync, one by one; ${default} unless given. Both promise the same."`
+	MaxText        int `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
+	Retention      age `default:"30d" placeholder:"D" help:"How long messages are kept, delivered or not, and devices that nobody sees: days like 90d or hours like 36h; ${default} unless given, at least 1d. Set it alike on all servers."`
+	MaxUserSends   int `default:"200" placeholder:"N" help:"Messages a second from one user; ${default} unless given, 0 for any number. Those beyond are answered busy."`
+	MaxUserBurst   int `default:"1000" placeholder:"N" help:"Messages of one user at once, before --max-user-sends counts; ${default} unless given."`
+	MaxUserStreams int `default:"64" placeholder:"N" help:"Streams of one user at once; ${default} unless given, 0 for any number. One more is answered busy."`
+
+	Engine server.Engine `default:"event" placeholder:"NAME" help:"How messages are stored: event, in batches as they form, or sync, one by one; ${default} unless given. Both promise the same."`
 }
 
 // Help is printed below the flags' summary.
@@ -49,6 +53,9 @@ func (c *serverCmd) Run(ctx context.Context, term terminal) error {
 		return usagef("--retention %v is under a day, and a message that is sent again is known by the stored one: give %v or more",
 			c.Retention, least)
 	}
+	if c.MaxUserSends < 0 || c.MaxUserBurst < 1 || c.MaxUserStreams < 0 {
+		return usagef("--max-user-sends and --max-user-streams are 0 or more, --max-user-burst 1 or more")
+	}
 	return c.run(ctx, cluster.Server, log, c.serve)
 }
 
@@ -60,7 +67,8 @@ func (c *serverCmd) serve(ctx context.Context, cfg nodeConfig) error {
 	}
 	defer store.Close()
 	n, err := newServerNode(serverConfig{nodeConfig: cfg, store: store, link: c.Link, udp: c.UDP, tcp: c.TCP,
-		maxText: c.MaxText, retention: time.Duration(c.Retention), engine: c.Engine})
+		logic: server.Config{MaxText: c.MaxText, Retention: time.Duration(c.Retention), Engine: c.Engine,
+			UserSends: noneAsAny(c.MaxUserSends), UserSendBurst: c.MaxUserBurst, UserStreams: noneAsAny(c.MaxUserStreams)}})
 	if err != nil {
 		return err
 	}
@@ -69,12 +77,10 @@ func (c *serverCmd) serve(ctx context.Context, cfg nodeConfig) error {
 
 type serverConfig struct {
 	nodeConfig
-	store     *shardstore.Store
-	link      string
-	udp, tcp  string // empty: no clients of its own
-	maxText   int
-	retention time.Duration
-	engine    server.Engine
+	store    *shardstore.Store
+	link     string
+	udp, tcp string        // empty: no clients of its own
+	logic    server.Config // its limits and its engine
 }
 
 // serverNode is a chat server with everything around it.
@@ -90,11 +96,9 @@ const stopGrace = 2 * time.Second
 
 func newServerNode(cfg serverConfig) (*serverNode, error) {
 	n := &serverNode{}
-	n.logic = server.New(server.Config{
-		Store: cfg.store, Metrics: cfg.metrics, Log: cfg.log, MaxText: cfg.maxText,
-		Retention: cfg.retention, Engine: cfg.engine,
-		Committed: func(shard chat.ShardNumber, newest chat.Seq) { n.cluster.Hint(shard, newest) },
-	})
+	cfg.logic.Store, cfg.logic.Metrics, cfg.logic.Log, cfg.logic.Key = cfg.store, cfg.metrics, cfg.log, cfg.key
+	cfg.logic.Committed = func(shard chat.ShardNumber, newest chat.Seq) { n.cluster.Hint(shard, newest) }
+	n.logic = server.New(cfg.logic)
 	identity, err := link.NewIdentity(cfg.key)
 	if err != nil {
 		return nil, err
@@ -106,7 +110,7 @@ func newServerNode(cfg serverConfig) (*serverNode, error) {
 	}
 	if cfg.udp != "" {
 		n.edge, err = edge.Listen(edge.Config{UDP: cfg.udp, TCP: cfg.tcp, Handler: n.logic, Metrics: cfg.metrics,
-			Log: cfg.log, MaxText: cfg.maxText, Grace: stopGrace})
+			Log: cfg.log, MaxText: cfg.logic.MaxText, Grace: stopGrace})
 		if err != nil {
 			n.links.Close()
 			return nil, err

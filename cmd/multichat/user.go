@@ -10,7 +10,8 @@ import (
 )
 
 type userCmd struct {
-	Add userAddCmd `cmd:"" help:"Add a user."`
+	Add    userAddCmd    `cmd:"" help:"Add a user."`
+	Passwd userPasswdCmd `cmd:"" help:"Change a user's password."`
 }
 
 type userAddCmd struct {
@@ -32,12 +33,9 @@ func (c *userAddCmd) Run(ctx context.Context, term terminal) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	password, err := c.password(term, c.UserID, true)
+	password, err := c.newPassword(term, u.ID)
 	if err != nil {
 		return err
-	}
-	if password.Len() == 0 {
-		return usagef("the password of %s is empty, so anybody could use it; give another", c.UserID)
 	}
 	store, err := c.open(ctx, term)
 	if err != nil {
@@ -48,6 +46,42 @@ func (c *userAddCmd) Run(ctx context.Context, term terminal) error {
 		return err
 	}
 	fmt.Fprintf(term.out, "user %s is ready\n", u.ID)
+	return nil
+}
+
+// userPasswdCmd's password is the new one: whoever may write to the shards need not know the old one.
+type userPasswdCmd struct {
+	UserID string `arg:"" name:"userid" help:"The userid."`
+	shardFlags
+	passwordFlags
+}
+
+// Help is printed below the flags' summary.
+func (userPasswdCmd) Help() string {
+	return `The new password takes effect on all servers at once. Streams that were opened with the old one are closed within
+5 seconds.`
+}
+
+func (c *userPasswdCmd) Run(ctx context.Context, term terminal) error {
+	id := chat.UserID(c.UserID)
+	if err := chat.CheckUserID(id); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	password, err := c.newPassword(term, id)
+	if err != nil {
+		return err
+	}
+	store, err := c.open(ctx, term)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	ctx, cancel := context.WithTimeout(ctx, shardTime)
+	defer cancel()
+	if err := store.SetPassword(ctx, id, server.HashPassword(password, server.DefaultHashParams)); err != nil {
+		return fmt.Errorf("user %s: %w", id, err)
+	}
+	fmt.Fprintf(term.out, "user %s has a new password\n", id)
 	return nil
 }
 

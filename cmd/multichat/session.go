@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"multichat/client"
+	"multichat/internal/chat"
+)
+
+// clientFlags are what client, send and recv have in common.
+type clientFlags struct {
+	Proxy []client.Address `required:"" placeholder:"HOST[:UDP/TCP]" help:"A proxy, or a server that serves clients; ports 9001/9002 unless given; tls://HOST[:PORT] with TLS, port 9003 unless given. May be repeated: when one is dead the next is used."`
+	User  string           `required:"" help:"The userid."`
+	V1    bool             `name:"v1" help:"Speak version 1 of the protocol, as the first clients do."`
+	TLSCA string           `name:"tls-ca" type:"path" placeholder:"FILE" help:"PEM file of the authorities that may vouch for a tls:// proxy, instead of the system's."`
+	passwordFlags
+}
+
+// deviceFlag names where a user reads.
+type deviceFlag struct {
+	Device string `placeholder:"NAME" help:"This device's name: each device gets every message, and a second reader under one name takes over from the first. Default: a random name of this installation, kept in the user's configuration folder."`
+}
+
+// session is a user's line to the system, in either version of the protocol. Send needs a Serve, and may be called by
+// many goroutines.
+type session interface {
+	Serve(ctx context.Context) error
+	Send(ctx context.Context, to chat.Mailbox, text []byte) (client.Result, error)
+}
+
+// session makes a session that gives messages to take; with nil it only sends. News of the connection, once there has been
+// one, goes to standard error.
+func (f clientFlags) session(term terminal, device deviceFlag, take func(chat.Message) error) (session, error) {
+	password, err := f.password(term, f.User, false)
+	if err != nil {
+		return nil, err
+	}
+	if f.V1 {
+		return f.v1Session(password, take)
+	}
+	config := client.StreamConfig{Proxies: f.Proxy, User: chat.UserID(f.User), Password: password, Take: take,
+		Notify: (&news{term: term}).tell}
+	if config.TLS, err = f.tls(); err != nil {
+		return nil, err
+	}
+	if take != nil {
+		if config.Device, err = device.name(); err != nil {
+			return nil, err
+		}
+	}
+	stream, err := client.NewStream(config)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return stream, nil
+}
+
+func (f clientFlags) tls() (*tls.Config, error) {
+	if f.TLSCA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(f.TLSCA)
+	if err != nil {
+		return nil, usagef("--tls-ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, usagef("--tls-ca %s: there is no certificate in PEM form in it", f.TLSCA)
+	}
+	return &tls.Config{RootCAs: roots}, nil
+}
+
+func (f deviceFlag) name() (chat.DeviceID, error) {
+	if f.Device != "" {
+		return chat.DeviceID(f.Device), nil
+	}
+	name, err := client.LoadDevice("")
+	if err != nil {
+		return "", usagef("%w; or name this device with --device", err)
+	}
+	return name, nil
+}
+
+// v1Session is a session of version 1.
+type v1Session struct {
+	*client.V1
+	take func(chat.Message) error // nil: it only sends
+}
+
+func (f clientFlags) v1Session(password chat.Secret, take func(chat.Message) error) (session, error) {
+	v1, err := client.NewV1(client.V1Config{Proxies: f.Proxy, User: chat.UserID(f.User), Password: password})
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return v1Session{v1, take}, nil
+}
+
+func (s v1Session) Serve(ctx context.Context) error {
+	if s.take != nil {
+		return s.Receive(ctx, s.take)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// news tells a person that a connection was lost, and that there is one again. What comes before the first is told by the
+// command's own error. Its method is called by one goroutine at a time.
+type news struct {
+	term      terminal
+	connected bool // at least once
+	lost      bool // and not made again
+}
+
+func (n *news) tell(e client.Event) {
+	switch {
+	case e.Kind == client.Connected && n.lost:
+		fmt.Fprintf(n.term.err, "multichat: connected again, to %s\n", e.Proxy)
+		n.lost = false
+	case e.Kind == client.Connected:
+		n.connected = true
+	case n.connected && !n.lost:
+		fmt.Fprintf(n.term.err, "multichat: the connection to %s is lost; trying on: %s\n", e.Proxy, sentence(e.Err))
+		n.lost = true
+	}
+}
+
+// clientError gives the client library's errors their exit codes; an answer of the system has one already.
+func clientError(err error) error {
+	if _, answered := errors.AsType[*chat.Error](err); answered {
+		return err
+	}
+	if errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrNotSent) {
+		return &exitError{exitUnreachable, err}
+	}
+	return err
+}

@@ -1,0 +1,374 @@
+package main_test
+
+// These tests speak version 2 to processes, over plain sockets.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// everyGround is what each promise of a stream is shown on.
+var everyGround = []ground{onSQLite, onSQLiteSync, onMySQL}
+
+func TestEachDeviceGetsEverythingOnce(t *testing.T) {
+	on(t, everyGround, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 2)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, first := c.startProxy(0)
+		_, second := c.startProxy(1)
+		alice := startStream(t, "alice", "a", "127.0.1.1", first.tcp)
+		laptop := startStream(t, "bob", "laptop", "127.0.1.2", first.tcp)
+		phone := startStream(t, "bob", "phone", "127.0.1.3", second.tcp)
+		old := startOldClient(t, "bob", "127.0.1.4", second, older)
+
+		alice.mustSend(t, "1", "bob", awkward)
+		alice.mustSend(t, "2", "%", "to everyone")
+		alice.mustSend(t, "3", "bob", "")
+		for _, bob := range []*streamClient{laptop, phone} {
+			bob.waitTexts(t, awkward, "to everyone", "")
+		}
+		old.waitFor(t, 3, 10*time.Second)
+		laptop.mustSend(t, "1", "%", "to everyone else")
+		laptop.mustSend(t, "2", "alice", "last")
+		alice.waitTexts(t, "to everyone else", "last") // and not her own
+		for _, bob := range []*streamClient{laptop, phone} {
+			bob.waitTexts(t, awkward, "to everyone", "")
+		}
+	})
+}
+
+// What is sent to somebody who is away waits, comes in order, and comes once however often it is asked for.
+func TestWhatWaitsComesInOrderAndOnce(t *testing.T) {
+	on(t, everyGround, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 2)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, g := c.startProxy(0)
+		const n = 900 // of which a user may send 1 000 at once
+		alice := startStream(t, "alice", "a", "127.0.1.11", g.tcp)
+		for i := range n {
+			if err := alice.post(fmt.Sprint("m", i), "carol", fmt.Sprint("for later ", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range n {
+			if reply := alice.reply(t, fmt.Sprint("m", i), 30*time.Second); !strings.HasPrefix(reply, "ok;") {
+				t.Fatalf("message %d: %s", i, reply)
+			}
+		}
+		carol := startStream(t, "carol", "c", "127.0.1.12", g.tcp)
+		carol.wait(t, 30*time.Second, func() error {
+			if len(carol.got) < n {
+				return fmt.Errorf("%d of %d messages have come", len(carol.got), n)
+			}
+			return nil
+		})
+		carol.wantRising(t)
+		got := carol.received()
+		for i, m := range got {
+			if m.text != fmt.Sprint("for later ", i) {
+				t.Fatalf("message %d is %q", i, m.text)
+			}
+		}
+		carol.leave(t)
+		for i, s := range c.servers { // what was acknowledged is known by all
+			s.kill()
+			c.startServer(i)
+		}
+		_, g = c.startProxy(1)
+		carol = startStream(t, "carol", "c", "127.0.1.12", g.tcp)
+		alice = startStream(t, "alice", "a", "127.0.1.11", g.tcp)
+		alice.mustSend(t, "new", "carol", "new")
+		carol.waitTexts(t, "new")
+	})
+}
+
+// A server's death costs the client of a stream nothing that it can see.
+func TestStreamsOutliveEachServer(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *process){
+		"killed":     func(_ *testing.T, p *process) { p.kill() },
+		"terminated": func(t *testing.T, p *process) { p.terminate(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			on(t, everyGround, func(t *testing.T, on ground) { endEachServerUnderStreams(t, on, end) })
+		})
+	}
+}
+
+func endEachServerUnderStreams(t *testing.T, on ground, end func(*testing.T, *process)) {
+	c := newCluster(t, on, 3)
+	for i := range c.servers {
+		c.startServer(i)
+	}
+	_, first := c.startProxy(0)
+	_, second := c.startProxy(1)
+	alice := startStream(t, "alice", "a", "127.0.1.21", first.tcp)
+	bob := startStream(t, "bob", "b", "127.0.1.22", second.tcp)
+	load := startStreamLoad(t, alice, "bob")
+	for i, server := range c.servers {
+		load.wantMore(t, 50)
+		end(t, server)
+		load.wantMore(t, 50)
+		c.startServer(i)
+	}
+	load.end()
+	load.wantAllDelivered(t, bob)
+	t.Logf("%d messages; the longest wait for an answer was %v", load.sent, load.longest.Round(time.Millisecond))
+}
+
+// A server that is stopped and wakes up again writes what it has in its queues once more, and is not heard.
+func TestStreamsOutliveAStoppedServer(t *testing.T) {
+	on(t, []ground{onMySQL}, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 3)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, g := c.startProxy(0)
+		alice := startStream(t, "alice", "a", "127.0.1.31", g.tcp)
+		bob := startStream(t, "bob", "b", "127.0.1.32", g.tcp)
+		load := startStreamLoad(t, alice, "bob")
+		for _, server := range c.servers {
+			load.wantMore(t, 50)
+			server.cmd.Process.Signal(syscall.SIGSTOP)
+			load.wantMore(t, 100)
+			server.cmd.Process.Signal(syscall.SIGCONT)
+			load.wantMore(t, 50)
+		}
+		load.end()
+		load.wantAllDelivered(t, bob)
+		t.Logf("%d messages; the longest wait for an answer was %v", load.sent, load.longest.Round(time.Millisecond))
+	})
+}
+
+// The same sender, id and recipient again is one message with one answer: through another proxy, another server, and after
+// everything has been started again.
+func TestAnIDIsStoredOnce(t *testing.T) {
+	on(t, everyGround, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 2)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, first := c.startProxy(0)
+		_, second := c.startProxy(1)
+		answer := func(device, ip, addr, to, text string) string {
+			t.Helper()
+			alice := startStream(t, "alice", device, ip, addr)
+			defer alice.close()
+			if err := alice.post("same", to, text); err != nil {
+				t.Fatal(err)
+			}
+			return alice.reply(t, "same", 20*time.Second)
+		}
+		want := answer("a", "127.0.1.41", first.tcp, "bob", "once")
+		if !strings.HasPrefix(want, "ok;id=same;seq=") {
+			t.Fatalf("reply %q; want ok", want)
+		}
+		for ip := range 8 { // of which some are served by the other server
+			if got := answer("a", fmt.Sprint("127.0.1.", 42+ip), second.tcp, "bob", "once"); got != want {
+				t.Errorf("the same again is answered %q, want %q", got, want)
+			}
+		}
+		if got := answer("a", "127.0.1.41", first.tcp, "bob", "twice"); !strings.HasPrefix(got, "err;id=same:conflict:") {
+			t.Errorf("another text is answered %q", got)
+		}
+		if got := answer("a", "127.0.1.41", first.tcp, "carol", "twice"); !strings.HasPrefix(got, "ok;id=same;seq=") {
+			t.Errorf("the same id to another recipient is answered %q", got)
+		}
+		for i, s := range c.servers {
+			s.kill()
+			c.startServer(i)
+		}
+		_, third := c.startProxy(2)
+		if got := answer("a", "127.0.1.50", third.tcp, "bob", "once"); got != want {
+			t.Errorf("after a restart the same again is answered %q, want %q", got, want)
+		}
+		bob := startStream(t, "bob", "b", "127.0.1.51", third.tcp)
+		bob.mustSend(t, "end", "bob", "end")
+		bob.waitTexts(t, "once", "end")
+	})
+}
+
+func TestANewerStreamOfADeviceReplacesTheOlder(t *testing.T) {
+	on(t, everyGround, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 3)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, first := c.startProxy(0)
+		_, second := c.startProxy(1)
+		alice := startStream(t, "alice", "a", "127.0.1.61", first.tcp)
+		for ip := range 6 { // at the same server or at another
+			older := startStream(t, "bob", "b", "127.0.1.62", first.tcp)
+			newer := startStream(t, "bob", "b", fmt.Sprint("127.0.1.", 63+ip), second.tcp)
+			text := fmt.Sprint("hello ", ip)
+			alice.mustSend(t, text, "bob", text)
+			newer.waitTexts(t, text)
+			older.wantEnd(t, "replaced", 15*time.Second)
+			newer.leave(t)
+		}
+	})
+}
+
+func TestAChangedPasswordEndsStreams(t *testing.T) {
+	on(t, everyGround, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 2)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, g := c.startProxy(0)
+		var streams []*streamClient
+		for ip := range 4 {
+			streams = append(streams, startStream(t, "bob", fmt.Sprint("d", ip), fmt.Sprint("127.0.1.", 71+ip), g.tcp))
+		}
+		alice := startStream(t, "alice", "a", "127.0.1.79", g.tcp)
+		out, code := runAs(t, "changed", "", slices.Concat([]string{"user", "passwd", "bob"}, c.shards)...)
+		if code != 0 {
+			t.Fatalf("user passwd: %s", out)
+		}
+		changed := time.Now()
+		for _, s := range streams {
+			s.wantEnd(t, "auth", 5*time.Second)
+		}
+		t.Logf("all streams had ended after %v", time.Since(changed).Round(time.Millisecond))
+		conn, err := dialStream("127.0.1.71", g.tcp, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := startStreamOn(t, conn, "bob", "d1", "changed", false)
+		alice.mustSend(t, "1", "bob", "hello again")
+		bob.waitTexts(t, "hello again")
+	})
+}
+
+// A client that acknowledges nothing, and one that reads nothing, hurt nobody.
+func TestReadersThatDoNotReadHurtNobody(t *testing.T) {
+	on(t, []ground{onSQLite, onMySQL}, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 2)
+		for i := range c.servers {
+			c.startServer(i)
+		}
+		_, g := c.startProxy(0)
+		alice := startStream(t, "alice", "a", "127.0.1.81", g.tcp)
+		dial := func(ip string) *streamClient {
+			conn, err := dialStream(ip, g.tcp, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return startStreamOn(t, conn, "bob", ip, "demo", true)
+		}
+		never := dial("127.0.1.82")
+		deaf, err := dialStream("127.0.1.83", g.tcp, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer deaf.Close()
+		fmt.Fprint(deaf, "poll;v=2;id=in;dev=deaf:bob:demo:0\n")
+		good := startStream(t, "bob", "good", "127.0.1.84", g.tcp)
+
+		long := strings.Repeat("x", 3900)
+		var want []string
+		for i := range 800 {
+			text := fmt.Sprint(i, " ", long)
+			want = append(want, text)
+			alice.mustSend(t, fmt.Sprint("m", i), "bob", text)
+		}
+		good.waitTexts(t, want...)
+		good.wantRising(t)
+		if n := len(never.received()); n == 0 || n > 300 {
+			t.Errorf("who acknowledges nothing was given %d of %d messages", n, len(want))
+		}
+		never.wantEnd(t, "slow", 60*time.Second)
+		again := startStream(t, "bob", "127.0.1.82", "127.0.1.82", g.tcp) // the same device, which reads now
+		again.waitTexts(t, want...)
+	})
+}
+
+// streamLoad sends messages at an even pace, many unanswered at a time, and wants each to be stored.
+type streamLoad struct {
+	from     *streamClient
+	to       string
+	sent     int
+	answered atomic.Int64
+	longest  time.Duration // that one waited for its answer
+	stop     chan struct{}
+	done     sync.WaitGroup
+}
+
+// loadPace is half of what a user may send.
+const loadPace = 10 * time.Millisecond
+
+func startStreamLoad(t *testing.T, from *streamClient, to string) *streamLoad {
+	l := &streamLoad{from: from, to: to, stop: make(chan struct{})}
+	posted := make(chan time.Time, 4096) // in order
+	l.done.Go(func() {
+		defer close(posted)
+		pace := time.NewTicker(loadPace)
+		defer pace.Stop()
+		for {
+			select {
+			case <-l.stop:
+				return
+			case <-pace.C:
+			}
+			posted <- time.Now()
+			if err := from.post(fmt.Sprint("load", l.sent), to, fmt.Sprint("load ", l.sent)); err != nil {
+				t.Errorf("message %d could not be sent: %v", l.sent, err)
+				return
+			}
+			l.sent++
+		}
+	})
+	l.done.Go(func() {
+		for i := 0; ; i++ {
+			at, more := <-posted
+			if !more {
+				return
+			}
+			reply, err := from.awaitReply(fmt.Sprint("load", i), 20*time.Second)
+			if !strings.HasPrefix(reply, "ok;") {
+				t.Errorf("message %d was answered %q, %v", i, reply, err)
+			}
+			l.longest = max(l.longest, time.Since(at))
+			l.answered.Add(1)
+		}
+	})
+	return l
+}
+
+// wantMore returns once n more messages have been answered.
+func (l *streamLoad) wantMore(t *testing.T, n int64) {
+	t.Helper()
+	begin := l.answered.Load()
+	waitUntil(t, 30*time.Second, func() error {
+		if more := l.answered.Load() - begin; more < n {
+			return fmt.Errorf("%d of %d more messages have been answered", more, n)
+		}
+		return nil
+	})
+}
+
+func (l *streamLoad) end() {
+	close(l.stop)
+	l.done.Wait()
+}
+
+// wantAllDelivered wants everything, each once and in the order sent, on the one connection that the client has had all
+// the time.
+func (l *streamLoad) wantAllDelivered(t *testing.T, to *streamClient) {
+	t.Helper()
+	var want []string
+	for i := range l.sent {
+		want = append(want, fmt.Sprint("load ", i))
+	}
+	to.waitTexts(t, want...)
+	to.wantRising(t)
+}
