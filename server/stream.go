@@ -41,7 +41,8 @@ const maxStreamAcks = 1024
 var (
 	errSlow = chat.Errorf(chat.CodeSlow, "you do not acknowledge what you are given; log in again to be given it again")
 
-	errAcksBusy = chat.Errorf(chat.CodeBusy, "too many of this stream's acknowledgements wait for your shard; acknowledge again later")
+	errAcksBusy = chat.Errorf(chat.CodeBusy,
+		"too many acknowledgements of this stream wait for your shard; acknowledge again later")
 
 	errNotThatUser = chat.Errorf(chat.CodeAuth, "the password was changed or the user was removed; log in again")
 )

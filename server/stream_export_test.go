@@ -48,7 +48,8 @@ func (s *Server) StreamTraces() (n int) {
 	}
 	s.deliveries.mu.Lock()
 	defer s.deliveries.mu.Unlock()
-	return n - 1 + len(s.deliveries.ready) + len(s.deliveries.pauses) + s.deliveries.workers + int(s.streaming.Load()) // Everyone is read for good
+	n += len(s.deliveries.ready) + len(s.deliveries.pauses) + s.deliveries.workers + int(s.streaming.Load())
+	return n - 1 // Everyone is read for good
 }
 
 // Silent says that a shard is known not to answer.

@@ -81,7 +81,8 @@ func TestAMessageSaysWhatItIs(t *testing.T) {
 		seq := alice.say("bob", "hello")
 		bob.gets("hello")
 		m := bob.messages()[0]
-		if m.Seq != seq || m.ID != "hello" || m.From != "alice" || m.FromName != "Name of alice" || m.To != "bob" || m.Sent.Before(began) {
+		if m.Seq != seq || m.ID != "hello" || m.From != "alice" || m.FromName != "Name of alice" || m.To != "bob" ||
+			m.Sent.Before(began) {
 			t.Errorf("bob was given %+v", m)
 		}
 	})(t)

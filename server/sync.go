@@ -129,7 +129,8 @@ func (e *syncEngine) insist(sh *syncShard, x *write) (chat.Stored, error) {
 			return stored, nil
 		}
 		x.failed(err)
-		if errors.Is(err, chat.ErrMoved) || e.working.Err() != nil {
+		moved := errors.Is(err, chat.ErrMoved) && e.store.Locate(x.message.To) != sh.number
+		if moved || e.working.Err() != nil {
 			return chat.Stored{}, err
 		}
 		pause(e.working, retry)
