@@ -2,6 +2,9 @@ package edge
 
 import "multichat/internal/chat"
 
+// ErrLeaving is Login's error at a node that is about to end: nothing was done, and another takes the stream.
+var ErrLeaving = chat.Errorf(chat.CodeUnavail, "this node is about to end; log in again")
+
 // Login is what a client says to open a stream, or a proxy to take one over from a server that was lost.
 type Login struct {
 	User     chat.UserID

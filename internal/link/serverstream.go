@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"multichat/internal/chat"
@@ -26,6 +27,8 @@ func (st *serverStream) login(ctx context.Context, from edge.Caller, l edge.Logi
 	defer st.cancel()
 	stream, err := st.e.handler.Login(ctx, from, l, st)
 	switch {
+	case errors.Is(err, edge.ErrLeaving):
+		st.refuse(welcome{notTaken: true})
 	case err != nil:
 		st.refuse(welcome{refusal: chat.AsError(err)})
 	case !st.enter(stream):
