@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 
 	"multichat/internal/chat"
 )
@@ -47,6 +48,9 @@ func decodeLogin(h header) (Frame, error) {
 	if dev := h.attr("dev"); dev != nil {
 		l.Device = chat.DeviceID(dev)
 	}
+	if strings.HasPrefix(string(l.Device), v1Device) {
+		return nil, chat.Errorf(chat.CodeBadReq, "a device's name does not begin with %q: the system calls version 1's devices so", v1Device)
+	}
 	switch push := h.attr("push"); {
 	case push == nil || string(push) == "1":
 	case string(push) == "0":
@@ -56,6 +60,9 @@ func decodeLogin(h header) (Frame, error) {
 	}
 	return l, checkCredentials(l.User, l.Password)
 }
+
+// v1Device is how the system begins the names that it gives the devices of version 1: two of them are not to meet in one.
+const v1Device = "v1 "
 
 func decodeAck(h header) (Frame, error) {
 	var mailbox, printed []byte
