@@ -105,7 +105,8 @@ func (n *node) countLinks() {
 	read := func(counter *atomic.Int64) func() float64 {
 		return func() float64 { return float64(counter.Load()) }
 	}
-	n.metrics.CountLinks(read(&n.links.Refused), read(&n.links.SendsBusy), read(&n.links.PushesBusy))
+	n.metrics.CountLinks(read(&n.links.Refused), read(&n.links.SendsBusy), read(&n.links.PushesBusy),
+		read(&n.links.StreamsBusy))
 }
 
 // discard gives up a node that was never served.

@@ -47,7 +47,7 @@ func New() *Metrics {
 		StreamEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "multichat_stream_ends_total", Help: "Streams that have ended, by reason."}, []string{"reason"}),
 		Takeovers: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "multichat_takeovers_total", Help: "Streams taken over from a lost server, by outcome: ok or an error code."},
+			Name: "multichat_takeovers_total", Help: "Streams taken over from a lost server, by outcome: ok, an error code, or no_ticket."},
 			[]string{"outcome"}),
 		Members: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "multichat_members", Help: "Nodes known by gossip, by role."}, []string{"role"}),
@@ -59,9 +59,9 @@ func New() *Metrics {
 	return m
 }
 
-// CountLinks publishes what the links of a node count, under names that it gives: link refusals, and sends and pushes that
-// met a bound of a link.
-func (m *Metrics) CountLinks(refused, sendsBusy, pushesBusy func() float64) {
+// CountLinks publishes what the links of a node count, under names that it gives: link refusals, and sends, pushes and
+// logins of streams that met a bound of a link.
+func (m *Metrics) CountLinks(refused, sendsBusy, pushesBusy, streamsBusy func() float64) {
 	for _, c := range []struct {
 		name, help string
 		value      func() float64
@@ -69,6 +69,7 @@ func (m *Metrics) CountLinks(refused, sendsBusy, pushesBusy func() float64) {
 		{"multichat_link_refused_total", "Connections that did not become links: another key, version or role.", refused},
 		{"multichat_link_sends_busy_total", "Sends answered busy at a bound of a link.", sendsBusy},
 		{"multichat_link_pushes_busy_total", "Pushes answered busy at a bound of a link.", pushesBusy},
+		{"multichat_link_streams_busy_total", "Logins answered busy at a bound of a link.", streamsBusy},
 	} {
 		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, c.value))
 	}
