@@ -19,6 +19,15 @@ type leg struct {
 	why  error
 }
 
+// doubted says whether why, by which a server ends the stream, is to be asked again: a login of this very stream, which a
+// lost server has worked off late, looks to the present one like a newer stream's. Whose the device is, the next login is
+// told. The stream's down is held.
+func (s *stream) doubted(why error) bool {
+	doubted := s.stray && chat.AsError(why).Code == chat.CodeReplaced
+	s.stray = s.stray && !doubted
+	return doubted
+}
+
 // errSentAway is the end of a leg whose server is about to end.
 var errSentAway = errors.New("the server is about to end")
 
@@ -97,7 +106,7 @@ func (l *leg) End(why error) {
 	case !heard:
 	case !settled:
 		l.over, l.why = true, why
-	case why == nil, errors.Is(why, link.ErrBroken):
+	case why == nil, errors.Is(why, link.ErrBroken), s.doubted(why):
 		s.lose(l)
 	default:
 		s.endLocked(why)

@@ -106,9 +106,20 @@ func (s *stream) loginAt(ctx context.Context, conn *link.Conn, l edge.Login) err
 	out, err := conn.Login(ctx, from, l, next)
 	if err != nil {
 		s.hear(nil)
+		s.noteStray(err)
 		return err
 	}
 	return s.settle(next, out)
+}
+
+// noteStray remembers a login that a server may work off after nobody waits for it.
+func (s *stream) noteStray(err error) {
+	if answered := chat.AsError(err).Code != chat.CodeUnknown; answered || errors.Is(err, link.ErrNotSent) {
+		return
+	}
+	s.down.Lock()
+	defer s.down.Unlock()
+	s.stray = true
 }
 
 // hear has the client hear l and nobody else, and says what it was given until now.

@@ -29,6 +29,7 @@ type stream struct {
 	// have a lock of its own on the client's side.
 	down  sync.Mutex
 	given edge.Places // the newest of each mailbox that the client was given
+	stray bool        // a login of this stream got no answer, and may be worked off yet
 
 	mu        sync.Mutex // a leaf
 	leg       *leg       // the client hears this one; nil while it hears none. Closing apart, it changes under down as well

@@ -38,11 +38,16 @@ func (s *stream) takeOver(lost *link.Conn) {
 	}
 	l := s.login
 	l.TakeOver = true
-	if err := s.search(ctx, takeoverTime, l, []*link.Conn{lost}); err != nil {
+	err := s.search(ctx, takeoverTime, l, []*link.Conn{lost})
+	switch {
+	case err == nil:
+		s.p.countTakeover("ok")
+	case chat.AsError(err).Code == chat.CodeAuth:
+		// The ticket does not count any more, which says nothing of the password: the client logs in anew with that.
+		s.fail(nil, string(chat.CodeAuth))
+	default:
 		s.fail(err, string(chat.AsError(err).Code))
-		return
 	}
-	s.p.countTakeover("ok")
 }
 
 // stopWith has the end of the stream call cancel. It is false if that has come.
