@@ -54,7 +54,7 @@ func newDevice(key deviceKey, shard chat.ShardNumber) *device {
 func (d *device) owner() chat.UserID  { return d.key.user }
 func (d *device) name() chat.DeviceID { return d.key.id() }
 
-// outdated needs nothing: version 1 has no logins. Somebody has given a stream's device the name of this one.
+// outdated needs nothing: version 1 has no logins, and no stream's device has a name like these.
 func (d *device) outdated() {}
 
 const (

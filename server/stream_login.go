@@ -26,7 +26,7 @@ func (s *Server) Login(ctx context.Context, from edge.Caller, l edge.Login, clie
 	ctx, cancel := context.WithTimeout(ctx, s.hold)
 	defer cancel()
 	if s.draining.Load() {
-		return nil, errLeaving
+		return nil, edge.ErrLeaving
 	}
 	user, err := s.authenticate(ctx, from, l.User, l.Password, l.TakeOver && l.Password.Len() == 0)
 	if err != nil {

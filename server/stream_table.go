@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"multichat/internal/chat"
+	"multichat/internal/edge"
 )
 
 // streams is the table of the open streams of one shard's users, those that are being opened among them. Streams are ended
@@ -34,7 +35,6 @@ const (
 var (
 	errTooManyStreams = chat.Errorf(chat.CodeBusy, "you have too many streams open; close some")
 	errStreamsFull    = chat.Errorf(chat.CodeBusy, "this server has too many streams open; try again later")
-	errLeaving        = chat.Errorf(chat.CodeUnavail, "this server is about to end; log in again")
 )
 
 func newStreams(total *atomic.Int64, perUser int) *streams {
@@ -49,7 +49,7 @@ func (t *streams) admit(st *stream) *chat.Error {
 	replaces := st.device != "" && t.devices[chat.Device{User: st.user, ID: st.device}] != nil
 	switch {
 	case t.closed:
-		return errLeaving
+		return edge.ErrLeaving
 	case t.perUser >= 0 && t.users[st.user] >= t.perUser && !replaces:
 		return errTooManyStreams
 	case t.total.Load() >= maxStreams:

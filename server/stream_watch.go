@@ -61,6 +61,7 @@ func (s *Server) serveWatch(ctx context.Context, sh *shard) {
 func (t *streams) watch(now time.Duration, times watchTimes) watched {
 	found := watched{changed: make(map[chat.UserID][]*stream)}
 	t.each(func(st *stream) {
+		st.account.Load().used.Store(int64(now)) // so it stays the one that counts what the user sends
 		if !st.account.Load().current() {
 			found.changed[st.user] = append(found.changed[st.user], st)
 		}
