@@ -18,7 +18,7 @@ build: ## the binary, static, in .build/multichat
 # One package at a time: some tests hold the system to deadlines that it promises, on machines with two cores.
 test: ## every test, with the race detector where a C compiler is found
 	@$(if $(RACE),,echo 'make test: no C compiler is found, so the race detector is off')
-	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -p 1 -shuffle=on -timeout 10m $(GOTESTFLAGS) ./...
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -p 1 -shuffle=on -timeout 15m $(GOTESTFLAGS) ./...
 
 lint: ## gofmt, go vet and the table of imports
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd:" $$unformatted; exit 1; }

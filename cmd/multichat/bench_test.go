@@ -10,12 +10,16 @@ import (
 	"time"
 )
 
-// BenchmarkSendsThroughOneProxy sends version 1 messages, a connection each, through one proxy of a demo, in batches as
+// BenchmarkSendsThroughOneProxy sends version 1 messages, a connection each, through one proxy, in batches as
 // they form among 64 senders. Beside it BenchmarkBareConnections makes the same connections to a peer that answers one
 // line and stores nothing: the limit.
 func BenchmarkSendsThroughOneProxy(b *testing.B) {
-	_, gates := startDemo(b, b.TempDir())
-	sendAll(b, gates[0].tcp, "ok;")
+	c := newCluster(b, onSQLite, 3)
+	for i := range c.servers {
+		c.startServer(i, "--max-user-sends=0") // one user sends them all
+	}
+	_, g := c.startProxy(0)
+	sendAll(b, g.tcp, "ok;")
 }
 
 func BenchmarkBareConnections(b *testing.B) {

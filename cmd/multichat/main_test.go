@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"multichat/internal/mysqltest"
@@ -14,6 +16,10 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		flag.Set("test.parallel", "4") // most of these tests wait for other processes, most of the time
+	}
 	os.Exit(buildAndRun(m))
 }
 

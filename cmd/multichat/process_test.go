@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -139,18 +140,33 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+// Ports of nodes are below those that the kernel gives to connections: a node that is started again wants its port back.
+const (
+	firstPort = 12000
+	portCount = 20000
+)
+
+// ports are those that were given to nodes: none is given twice.
+var ports = struct {
+	sync.Mutex
+	next  int
+	given map[int]bool
+}{next: rand.IntN(portCount), given: make(map[int]bool)} // anywhere, so that two runs of the tests at once rarely meet
+
 // freePort finds a port that is free for TCP and UDP on 127.0.0.1, and on which the one `step` above it is free too.
 func freePort(t testing.TB, step int) int {
 	t.Helper()
+	ports.Lock()
+	defer ports.Unlock()
 	var failure error
 	for range 1000 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+		ports.next = (ports.next + 1) % portCount
+		port := firstPort + ports.next
+		if ports.given[port] || ports.given[port+step] {
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
 		if failure = errors.Join(tryPort(port), tryPort(port+step)); failure == nil {
+			ports.given[port], ports.given[port+step] = true, true
 			return port
 		}
 	}
@@ -240,11 +256,16 @@ func (c *cluster) startProxy(i int) (*process, gate) {
 // startProxyKnowing starts a proxy and returns once it knows so many servers.
 func (c *cluster) startProxyKnowing(i, servers int) (*process, gate) {
 	c.t.Helper()
+	return c.startProxyWith(i, servers)
+}
+
+func (c *cluster) startProxyWith(i, servers int, more ...string) (*process, gate) {
+	c.t.Helper()
 	g := gate{loopback(freePort(c.t, 0)), loopback(freePort(c.t, 0))}
 	admin := loopback(freePort(c.t, 0))
 	name := fmt.Sprintf("proxy-%d", i+1)
 	p := startProcess(c.t, name, append([]string{"proxy", "--name", name, "--udp", g.udp, "--tcp", g.tcp,
-		"--gossip", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", admin}, c.seeds...)...)
+		"--gossip", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", admin}, slices.Concat(c.seeds, more)...)...)
 	waitReady(c.t, admin)
 	waitUntil(c.t, 10*time.Second, func() error {
 		if n := metric(c.t, admin, `multichat_members{role="server"}`); n != fmt.Sprint(servers) {

@@ -16,7 +16,7 @@ import (
 
 // A proxy's death costs a reader and a writer one connection each, and no message: all arrive, each once and in order.
 func TestSendAndRecvOutliveTheirProxy(t *testing.T) {
-	on(t, everyGround, func(t *testing.T, on ground) {
+	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
 		for i := range c.servers {
 			c.startServer(i)

@@ -3,7 +3,9 @@ package main_test
 // These tests speak version 2 to processes, over plain sockets.
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -13,11 +15,11 @@ import (
 	"time"
 )
 
-// everyGround is what each promise of a stream is shown on.
-var everyGround = []ground{onSQLite, onSQLiteSync, onMySQL}
+// bothStores is what each promise of a stream is shown on.
+var bothStores = []ground{onSQLite, onMySQL}
 
 func TestEachDeviceGetsEverythingOnce(t *testing.T) {
-	on(t, everyGround, func(t *testing.T, on ground) {
+	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
 		for i := range c.servers {
 			c.startServer(i)
@@ -32,28 +34,30 @@ func TestEachDeviceGetsEverythingOnce(t *testing.T) {
 		alice.mustSend(t, "1", "bob", awkward)
 		alice.mustSend(t, "2", "%", "to everyone")
 		alice.mustSend(t, "3", "bob", "")
+		toBob := map[string][]string{"bob": {awkward, ""}, "%": {"to everyone"}}
 		for _, bob := range []*streamClient{laptop, phone} {
-			bob.waitTexts(t, awkward, "to everyone", "")
+			bob.waitMailboxes(t, toBob)
 		}
 		old.waitFor(t, 3, 10*time.Second)
 		laptop.mustSend(t, "1", "%", "to everyone else")
 		laptop.mustSend(t, "2", "alice", "last")
-		alice.waitTexts(t, "to everyone else", "last") // and not her own
+		// And not her own, nor laptop's on phone.
+		alice.waitMailboxes(t, map[string][]string{"alice": {"last"}, "%": {"to everyone else"}})
 		for _, bob := range []*streamClient{laptop, phone} {
-			bob.waitTexts(t, awkward, "to everyone", "")
+			bob.waitMailboxes(t, toBob)
 		}
 	})
 }
 
 // What is sent to somebody who is away waits, comes in order, and comes once however often it is asked for.
 func TestWhatWaitsComesInOrderAndOnce(t *testing.T) {
-	on(t, everyGround, func(t *testing.T, on ground) {
+	on(t, []ground{onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
 		for i := range c.servers {
 			c.startServer(i)
 		}
 		_, g := c.startProxy(0)
-		const n = 900 // of which a user may send 1 000 at once
+		const n = 400 // more than a stream is given at once; the sync engine stores them one by one
 		alice := startStream(t, "alice", "a", "127.0.1.11", g.tcp)
 		for i := range n {
 			if err := alice.post(fmt.Sprint("m", i), "carol", fmt.Sprint("for later ", i)); err != nil {
@@ -94,14 +98,16 @@ func TestWhatWaitsComesInOrderAndOnce(t *testing.T) {
 
 // A server's death costs the client of a stream nothing that it can see.
 func TestStreamsOutliveEachServer(t *testing.T) {
-	for name, end := range map[string]func(*testing.T, *process){
-		"killed":     func(_ *testing.T, p *process) { p.kill() },
-		"terminated": func(t *testing.T, p *process) { p.terminate(t) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			on(t, everyGround, func(t *testing.T, on ground) { endEachServerUnderStreams(t, on, end) })
+	t.Run("killed", func(t *testing.T) {
+		on(t, []ground{onSQLite, onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
+			endEachServerUnderStreams(t, on, func(_ *testing.T, p *process) { p.kill() })
 		})
-	}
+	})
+	t.Run("terminated", func(t *testing.T) {
+		on(t, bothStores, func(t *testing.T, on ground) {
+			endEachServerUnderStreams(t, on, func(t *testing.T, p *process) { p.terminate(t) })
+		})
+	})
 }
 
 func endEachServerUnderStreams(t *testing.T, on ground, end func(*testing.T, *process)) {
@@ -152,7 +158,7 @@ func TestStreamsOutliveAStoppedServer(t *testing.T) {
 // The same sender, id and recipient again is one message with one answer: through another proxy, another server, and after
 // everything has been started again.
 func TestAnIDIsStoredOnce(t *testing.T) {
-	on(t, everyGround, func(t *testing.T, on ground) {
+	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
 		for i := range c.servers {
 			c.startServer(i)
@@ -198,7 +204,7 @@ func TestAnIDIsStoredOnce(t *testing.T) {
 }
 
 func TestANewerStreamOfADeviceReplacesTheOlder(t *testing.T) {
-	on(t, everyGround, func(t *testing.T, on ground) {
+	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 3)
 		for i := range c.servers {
 			c.startServer(i)
@@ -219,7 +225,7 @@ func TestANewerStreamOfADeviceReplacesTheOlder(t *testing.T) {
 }
 
 func TestAChangedPasswordEndsStreams(t *testing.T) {
-	on(t, everyGround, func(t *testing.T, on ground) {
+	on(t, []ground{onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
 		for i := range c.servers {
 			c.startServer(i)
@@ -251,7 +257,7 @@ func TestAChangedPasswordEndsStreams(t *testing.T) {
 
 // A client that acknowledges nothing, and one that reads nothing, hurt nobody.
 func TestReadersThatDoNotReadHurtNobody(t *testing.T) {
-	on(t, []ground{onSQLite, onMySQL}, func(t *testing.T, on ground) {
+	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
 		for i := range c.servers {
 			c.startServer(i)
@@ -290,6 +296,86 @@ func TestReadersThatDoNotReadHurtNobody(t *testing.T) {
 		again := startStream(t, "bob", "127.0.1.82", "127.0.1.82", g.tcp) // the same device, which reads now
 		again.waitTexts(t, want...)
 	})
+}
+
+// Who sends too much, opens too many streams, connections or guesses, is answered busy, and the others are served.
+func TestLimitsAreAnsweredBusy(t *testing.T) {
+	on(t, bothStores, func(t *testing.T, on ground) {
+		c := newCluster(t, on, 1)
+		c.startServer(0, "--max-user-sends=20", "--max-user-burst=50", "--max-user-streams=3")
+		_, g := c.startProxyWith(0, 1, "--max-addr-conns=5")
+		alice := startStream(t, "alice", "a", "127.0.1.91", g.tcp)
+		bob := startStream(t, "bob", "b", "127.0.1.92", g.tcp)
+		const n = 200
+		for i := range n {
+			if err := alice.post(fmt.Sprint("m", i), "bob", fmt.Sprint("text ", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var stored []string
+		for i := range n {
+			switch reply := alice.reply(t, fmt.Sprint("m", i), 20*time.Second); {
+			case strings.HasPrefix(reply, "ok;"):
+				stored = append(stored, fmt.Sprint("text ", i))
+			case !strings.Contains(reply, ":busy:"):
+				t.Errorf("message %d is answered %q", i, reply)
+			}
+		}
+		if len(stored) < 50 || len(stored) == n {
+			t.Errorf("%d of %d messages were stored; want the 50 that a user may send at once, and what came in time since", len(stored), n)
+		}
+		bob.waitTexts(t, stored...)
+
+		bobs := []*streamClient{startStream(t, "bob", "b1", "127.0.1.93", g.tcp), startStream(t, "bob", "b2", "127.0.1.93", g.tcp)}
+		if reply := firstReply(t, "127.0.1.93", g.tcp, "poll;v=2;id=in;dev=b3:bob:demo:0\n"); !strings.HasPrefix(reply, "err;id=in:busy:") {
+			t.Errorf("a user's fourth stream is answered %q", reply)
+		}
+		bobs[0].mustSend(t, "still", "bob", "still here")
+		bobs[1].waitTexts(t, "still here")
+
+		for range 5 {
+			conn, err := dialStream("127.0.1.94", g.tcp, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+		}
+		if reply := firstReply(t, "127.0.1.94", g.tcp, ""); !strings.Contains(reply, ":busy:") {
+			t.Errorf("an address's sixth connection is answered %q", reply)
+		}
+		for range 60 {
+			reply := firstReply(t, "127.0.1.95", g.tcp, "poll;v=2;id=in:carol:wrong:0\n")
+			if strings.HasPrefix(reply, "err;id=in:busy:") {
+				break
+			}
+			if !strings.HasPrefix(reply, "err;id=in:auth:") {
+				t.Fatalf("a wrong password is answered %q", reply)
+			}
+		}
+		if reply := firstReply(t, "127.0.1.95", g.tcp, "poll;v=2;id=in:carol:wrong again:0\n"); !strings.HasPrefix(reply, "err;id=in:busy:") {
+			t.Errorf("one more guess is answered %q", reply)
+		}
+		startStream(t, "carol", "c", "127.0.1.96", g.tcp).mustSend(t, "1", "carol", "not locked out")
+	})
+}
+
+// firstReply opens a connection, says something, and returns the first line that comes back.
+func firstReply(t *testing.T, ip, addr, say string) string {
+	t.Helper()
+	conn, err := dialStream(ip, addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, say); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatalf("reading the answer to %q: %v", say, err)
+	}
+	return line
 }
 
 // streamLoad sends messages at an even pace, many unanswered at a time, and wants each to be stored.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -260,6 +261,28 @@ func (c *streamClient) waitTexts(t testing.TB, want ...string) {
 	}
 	if !slices.Equal(texts, want) {
 		t.Errorf("%s got %q, want %q", c.user, texts, want)
+	}
+}
+
+// waitMailboxes returns once as many messages have come, and wants just these texts, in this order within each mailbox.
+func (c *streamClient) waitMailboxes(t testing.TB, want map[string][]string) {
+	t.Helper()
+	n := 0
+	for _, texts := range want {
+		n += len(texts)
+	}
+	c.wait(t, 20*time.Second, func() error {
+		if len(c.got) < n {
+			return fmt.Errorf("%d of %d messages have come", len(c.got), n)
+		}
+		return nil
+	})
+	got := make(map[string][]string)
+	for _, m := range c.received() {
+		got[m.mailbox] = append(got[m.mailbox], m.text)
+	}
+	if !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%s got %q, want %q", c.user, got, want)
 	}
 }
 
