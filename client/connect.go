@@ -38,7 +38,7 @@ var (
 func (s *Stream) keepConnected(working, dialling context.Context) error {
 	var failures []error // of the first round; nil once a proxy has answered
 	reached := false
-	for i, tries := 0, 0; ; i++ { // tries since a connection that was good
+	for i, tries := 0, 0; ; { // tries since a connection that was good
 		proxy := s.cfg.Proxies[i%len(s.cfg.Proxies)]
 		l := &line{Stream: s, proxy: proxy, gone: make(chan struct{})}
 		err := l.attend(working, dialling)
@@ -49,6 +49,9 @@ func (s *Stream) keepConnected(working, dialling context.Context) error {
 			return nil
 		}
 		s.setTrouble(l, err)
+		if !errors.Is(err, errOwnLogin) { // then this proxy serves, and the next may be the one that did not answer
+			i++
+		}
 
 		if reached = reached || l.answered; !reached {
 			if failures = append(failures, err); len(failures) == len(s.cfg.Proxies) {

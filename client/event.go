@@ -12,7 +12,7 @@ type EventKind int
 
 const (
 	Connected EventKind = iota // the login was accepted
-	Lost                       // a connection that was Connected has ended; the next proxy is tried
+	Lost                       // a connection that was Connected has ended; another is tried
 	Failed                     // a proxy did not answer, or refused for the moment; the next is tried after a pause
 )
 

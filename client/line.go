@@ -37,6 +37,7 @@ type line struct {
 
 	// The reader's until it has ended.
 	answered bool // the proxy said something of the protocol
+	judged   bool // the system said what became of the login, so it does nothing more of it later
 	dropping bool // messages are passed over, as one before was
 
 	mu       sync.Mutex
@@ -64,6 +65,9 @@ func (l *line) attend(working, dialling context.Context) error {
 	if !read {
 		err = l.hangUp(err, reading)
 	}
+	if !l.begun.IsZero() && !l.judged {
+		l.strays.add(time.Now())
+	}
 	l.in.lost()
 	l.out.lost()
 	return fmt.Errorf("%v: %w", l.proxy, err)
@@ -75,7 +79,7 @@ func (l *line) hangUp(why error, reading <-chan error) error {
 	if errors.Is(why, errWriting) {
 		l.conn.SetReadDeadline(time.Now().Add(lastWords))
 		said := <-reading
-		if _, ok := errors.AsType[final](said); ok || errors.Is(said, errBye) {
+		if _, refused := errors.AsType[*chat.Error](said); refused || errors.Is(said, errBye) {
 			return said
 		}
 		return why

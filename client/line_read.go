@@ -84,7 +84,9 @@ func (l *line) handle(frame wire.Frame) error {
 
 func (l *line) handleReply(r wire.Reply) error {
 	switch {
-	case r.ID == loginID, r.ID == "" && !l.isLoggedIn():
+	case r.ID == loginID, !l.isLoggedIn() && (r.ID == "" || r.Err != nil):
+		// Whatever the id: nothing else was asked yet. A proxy with too many connections refuses one unread, under an id of
+		// its own.
 		return l.handleLogin(r.Err)
 	case r.ID == "":
 		l.cfg.Log.Warn("the proxy refused something", "proxy", l.proxy, "error", r.Err)
@@ -101,6 +103,9 @@ func (l *line) handleReply(r wire.Reply) error {
 
 // handleLogin takes the answer to the login, or a later word about it.
 func (l *line) handleLogin(refusal *chat.Error) error {
+	if refusal == nil || refusal.Code != chat.CodeUnknown {
+		l.judged = true
+	}
 	switch {
 	case refusal == nil:
 		l.mu.Lock()
@@ -112,6 +117,8 @@ func (l *line) handleLogin(refusal *chat.Error) error {
 		return nil
 	case passes(refusal.Code), refusal.Code == chat.CodeSlow:
 		return fmt.Errorf("it does not serve this stream now: %w", refusal)
+	case refusal.Code == chat.CodeReplaced && l.strays.blame(time.Now().Add(-l.pace.stray)):
+		return fmt.Errorf("%w: %w", errOwnLogin, refusal)
 	}
 	close(l.refused) // once: this ends the last line of the stream
 	return final{refusal}

@@ -13,6 +13,7 @@ type pace struct {
 	answer   time.Duration // for any sign of life while something is unanswered; then it pings
 	idle     time.Duration // the same while nothing is
 	pong     time.Duration // for a sign of life after a ping; then it takes the next proxy
+	stray    time.Duration // for a login that was given up to be worked off after all; then replaced means somebody else
 	stuck    time.Duration // for the answer to a send from a proxy that is alive; then it takes the next
 	farewell time.Duration // for the answer to the last acks
 	settled  time.Duration // until a connection counts as good: the pauses after its loss begin anew
@@ -26,6 +27,7 @@ var usualPace = pace{
 	answer:       2 * time.Second,
 	idle:         10 * time.Second,
 	pong:         2 * time.Second,
+	stray:        30 * time.Second,
 	stuck:        3 * chat.SendHold,
 	farewell:     2 * time.Second,
 	settled:      time.Second,

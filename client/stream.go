@@ -57,6 +57,8 @@ type Stream struct {
 	refused    chan struct{}     // closed when the system has refused the login for good: what waits is another stream's
 	leaving    chan struct{}     // closed when nothing more is taken or sent: what was taken is to be acknowledged, and then the end
 	served     atomic.Bool
+
+	strays strays // logins that may still take the device
 }
 
 // NewStream checks cfg and makes a stream. It does not touch the network.
@@ -98,7 +100,9 @@ func NewStream(cfg StreamConfig) (*Stream, error) {
 //   - ctx's error, after it has told the system what was taken, for which it has 2 s;
 //   - Take's error, or nil for ErrStop, after the same;
 //   - a [*chat.Error] when the system refused the login for good: code auth, badreq, or replaced, since a newer stream of
-//     the device took over. To serve another stream after that would take the device back;
+//     the device took over. To serve another stream after that would take the device back. A login that was given up
+//     without an answer may take over late, too: a replaced within 30 s after that is told as Lost and the stream connects
+//     anew, once for each such login. If it was another reader after all, that one is replaced in turn;
 //   - [ErrUnreachable] when each proxy was tried once and none answered, since then an address is likely to be wrong. Once
 //     one has answered, Serve does not give up.
 //
