@@ -21,7 +21,8 @@ type tag [sha256.Size]byte
 var (
 	errWrongPassword = chat.Errorf(chat.CodeAuth, "the userid or the password is wrong")
 	errCheckTimeout  = chat.Errorf(chat.CodeUnavail, "the password could not be checked in time; nothing was stored")
-	errWrongTicket   = chat.Errorf(chat.CodeAuth, "this login has ended, perhaps because the password was changed; log in again")
+	errWrongTicket   = chat.Errorf(chat.CodeAuth,
+		"this login has ended, perhaps because the password was changed; log in again")
 )
 
 // authenticator tells whether somebody is a user: by the password, whose outcome it remembers, or by a ticket for it.

@@ -26,7 +26,8 @@ const (
 	DefaultGuessBurst = 20
 )
 
-var errGuessesBusy = chat.Errorf(chat.CodeBusy, "too many wrong passwords came from your address; wait a minute and try again")
+var errGuessesBusy = chat.Errorf(chat.CodeBusy,
+	"too many wrong passwords came from your address; wait a minute and try again")
 
 // newGuesses takes the setting, of which 0 is the default and less is no limit.
 func newGuesses(burst int) *guesses {
