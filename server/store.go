@@ -71,8 +71,9 @@ type Cursors interface {
 	LoginDevices(ctx context.Context, shard chat.ShardNumber, logins []chat.Login) ([]chat.Cursor, error)
 
 	// RaiseCursors stores how far devices have come, each under its session. A cursor never goes back; one that is gone is
-	// passed over. outdated are those with a session whose device has another one by now, that of a newer login; nothing
-	// was raised for them. Version 1 devices have no session and are never outdated.
+	// passed over. outdated are those with a session that has ended: the device has another one by now, that of a newer
+	// login, or its cursor is gone, since the user has too many devices or it was not seen for long. What was given for them
+	// is not stored. Version 1 devices have no session and are never outdated.
 	RaiseCursors(ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor) (outdated []chat.Device, err error)
 }
 

@@ -32,7 +32,9 @@
 // A login of a device begins a session ([Store.LoginDevices]): a number in the device's row that rises under the fence and
 // the row's lock, so that no two logins have the same one, whichever process they come by. A cursor is raised under the
 // session that it was read in, or not at all ([Store.RaiseCursors]): so whoever lost a device to a newer login finds out,
-// and what the newer one was given to begin with stays true. Version 1 devices do not log in; their session is 0.
+// and what the newer one was given to begin with stays true. A session also ends when its row is deleted, since the user has
+// too many devices or this one was not seen for long; its holder finds out the same way, and nothing is confirmed that was
+// not stored. Version 1 devices do not log in; their session is 0, and a raise of one that is gone is passed over in silence.
 //
 // # Use
 //

@@ -141,14 +141,15 @@ func (s *mysqlShard) raise(ctx context.Context, cursors []chat.Cursor) (outdated
 	if err != nil || changed == int64(len(cursors)) || !slices.ContainsFunc(cursors, hasSession) {
 		return nil, err
 	}
-	// The others are outdated, or gone, or as they were: rows that an UPDATE leaves as they are it does not count.
+	// The others are outdated, or as they were: rows that an UPDATE leaves as they are it does not count.
 	return s.outdated(ctx, cursors, text, args)
 }
 
 func hasSession(c chat.Cursor) bool { return c.Session != 0 }
 
-// outdated are the devices whose row has another session. It runs the raise once more, on the connection that it asks: one
-// to a host that was left behind would tell of sessions that have ended long ago, but it refuses to be written.
+// outdated are the devices with a session whose row has another one, or is gone. It runs the raise once more, on the
+// connection that it asks: one to a host that was left behind would tell of sessions that have ended long ago, but it
+// refuses to be written.
 func (s *mysqlShard) outdated(ctx context.Context, cursors []chat.Cursor, raise string, args []any) ([]chat.Device, error) {
 	conn, err := s.pool.Conn(ctx)
 	if err != nil {
@@ -178,9 +179,11 @@ func (s *mysqlShard) outdated(ctx context.Context, cursors []chat.Cursor, raise 
 	return devices, err
 }
 
+// outdatedText asks from the list, not from the rows, so that it also finds what is gone. What pads the list has no session.
 var outdatedText = textsBySize(func(size int) string {
 	return "SELECT w.i FROM " + table(size, "i", "userid", "device", "session") + " AS w " +
-		"CROSS JOIN `cursor` AS c ON c.userid = w.userid AND c.device = w.device WHERE w.session <> 0 AND c.session <> w.session"
+		"LEFT JOIN `cursor` AS c ON c.userid = w.userid AND c.device = w.device " +
+		"WHERE w.session <> 0 AND (c.session IS NULL OR c.session <> w.session)"
 })
 
 func raiseStatement(cursors []chat.Cursor, now time.Time) (text string, args []any) {

@@ -94,15 +94,8 @@ func (s *sqliteShard) RaiseCursors(ctx context.Context, cursors []chat.Cursor) (
 			if err != nil {
 				return err
 			}
-			if raised || c.Session == 0 || slices.Contains(outdated, c.Device) {
-				continue
-			}
-			var one int
-			err = tx.row("SELECT 1 FROM cursor WHERE userid = ? AND device = ?", []any{blob(c.User), blob(c.Device.ID)}, &one)
-			if err == nil {
+			if !raised && c.Session != 0 && !slices.Contains(outdated, c.Device) {
 				outdated = append(outdated, c.Device)
-			} else if !isNoRows(err) {
-				return err
 			}
 		}
 		return nil

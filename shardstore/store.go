@@ -250,8 +250,9 @@ func (s *Store) LoginDevices(
 // RaiseCursors stores how far devices have come, and that they were seen at c.Seen, or now if that is zero. Neither ever
 // goes back. A cursor that is gone is passed over, as is one whose Session is not the row's: another login has the device.
 //
-// outdated are the devices with a Session whose row has another one by now, in the order of cursors, once each. Nothing was
-// raised for them, or a login came right after the raise.
+// outdated are the devices with a Session that has ended, in the order of cursors, once each: the row has another one by
+// now, or is gone, pushed out by a user's 33rd device, or by [Store.ForgetDevices], or with its user. Nothing was raised for
+// them, or the session ended right after the raise. A device without a Session is never outdated.
 func (s *Store) RaiseCursors(
 	ctx context.Context, shard chat.ShardNumber, cursors []chat.Cursor,
 ) (outdated []chat.Device, err error) {

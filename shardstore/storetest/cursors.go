@@ -16,7 +16,7 @@ var cursorTests = map[string]func(*testing.T, *rig){
 	"a batch opens old, new and impossible devices":         testOpenBatch,
 	"beyond 32 devices the one unseen longest is forgotten": testMaxDevices,
 	"a cursor only rises":                                   testOnlyRises,
-	"a raise of what is gone is passed over":                testRaiseGone,
+	"a raise of what is gone makes nothing":                 testRaiseGone,
 }
 
 func (r *rig) openCursor(user chat.UserID, device chat.DeviceID) chat.Cursor {
@@ -169,7 +169,9 @@ func testRaiseGone(t *testing.T, r *rig) {
 	here := r.openCursor("bob", "here")
 	here.Inbox = seq
 	before := r.head()
-	r.raise(gone, here, goneToo)
+	if got := r.tryRaise(gone, here, goneToo); !slices.Equal(got, []chat.Device{goneToo.Device}) {
+		t.Errorf("outdated are %v; want the one that had a session", got)
+	}
 	if got := r.openCursor("bob", "here"); got.Inbox != seq {
 		t.Errorf("the other of the batch: %+v", got)
 	}
