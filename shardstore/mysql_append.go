@@ -76,7 +76,7 @@ func (s session) checkFence(fence Fence) error {
 	if s.head.MapEpoch != fence.Epoch {
 		return ErrFenced
 	}
-	return checkCounter(s.query, s.head)
+	return checkCounter(s.query)
 }
 
 // whyNot is what a write failed by errGuard is answered with if that was not its own condition; else nil.

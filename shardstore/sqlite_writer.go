@@ -208,7 +208,7 @@ func (tx *sqliteTx) enter(fence Fence) error {
 		return ErrFenced
 	}
 	tx.fence = fence
-	return checkCounter(tx.query, chat.Head{Newest: chat.SeqAt(tx.counter, tx.number)})
+	return checkCounter(tx.query)
 }
 
 // take gives the next n seqs to this transaction, which has entered, and returns the first one's counter. users is 1

@@ -133,7 +133,7 @@ func (r *reads) behind(ctx context.Context) (bool, error) {
 		return false, r.unusable(err)
 	}
 	defer s.end()
-	err = checkCounter(s.query, s.head)
+	err = checkCounter(s.query)
 	if err == errBehind {
 		return true, nil
 	}
