@@ -30,7 +30,7 @@ type place struct {
 	taken   chat.Seq       // everything up to it, by this stream, through whichever connection
 	stored  chat.Seq       // the system said that it has stored it
 	owed    bool           // taken, or come again, since acks were written last
-	asked   chat.Seq       // what the last ack with an id on this connection was for; 0: there was none, or it was refused
+	asked   chat.Seq       // what the last ack with an id on this connection was for; 0: there was none
 }
 
 func newInbox(user chat.UserID) *inbox {

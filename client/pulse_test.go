@@ -7,15 +7,16 @@ import (
 	"multichat/internal/wire"
 )
 
-// hasty is a pace for tests in which proxies are dead.
-func hasty(s *Stream) {
-	s.pace.answer, s.pace.pong, s.pace.idle = 20*time.Millisecond, 20*time.Millisecond, 50*time.Millisecond
+// impatient is a pace that gives up a silent proxy soon, but not a slow test.
+func impatient(s *Stream) {
+	s.pace.answer, s.pace.pong, s.pace.idle = 250*time.Millisecond, 250*time.Millisecond, 400*time.Millisecond
 }
 
 func TestAProxyThatDoesNotAnswerIsLeft(t *testing.T) {
 	t.Run("the login", func(t *testing.T) {
+		t.Parallel()
 		dead, alive := newPeer(t), newPeer(t)
-		serve(t, hasty, dead.address(), alive.address())
+		serve(t, impatient, dead.address(), alive.address())
 		f := dead.accept()
 		frame[wire.Login](f)
 		frame[wire.Ping](f)
@@ -23,8 +24,9 @@ func TestAProxyThatDoesNotAnswerIsLeft(t *testing.T) {
 		alive.accept().login()
 	})
 	t.Run("a message", func(t *testing.T) {
+		t.Parallel()
 		first, second := newPeer(t), newPeer(t)
-		s := serve(t, hasty, first.address(), second.address())
+		s := serve(t, impatient, first.address(), second.address())
 		f := first.accept()
 		f.login()
 		outcomes := make(chan outcome, 1)
@@ -39,8 +41,9 @@ func TestAProxyThatDoesNotAnswerIsLeft(t *testing.T) {
 		}
 	})
 	t.Run("nothing that was asked", func(t *testing.T) {
+		t.Parallel()
 		first, second := newPeer(t), newPeer(t)
-		serve(t, hasty, first.address(), second.address())
+		serve(t, impatient, first.address(), second.address())
 		f := first.accept()
 		f.login()
 		frame[wire.Ping](f)
@@ -48,16 +51,18 @@ func TestAProxyThatDoesNotAnswerIsLeft(t *testing.T) {
 		second.accept().login()
 	})
 	t.Run("the login, though it answers pings", func(t *testing.T) {
+		t.Parallel()
 		first, second := newPeer(t), newPeer(t)
-		serve(t, func(s *Stream) { hasty(s); s.pace.login = 100 * time.Millisecond }, first.address(), second.address())
+		serve(t, func(s *Stream) { impatient(s); s.pace.login = time.Second }, first.address(), second.address())
 		f := first.accept()
 		frame[wire.Login](f)
 		f.answerPings()
 		second.accept().login()
 	})
 	t.Run("a message, though it answers pings", func(t *testing.T) {
+		t.Parallel()
 		first, second := newPeer(t), newPeer(t)
-		s := serve(t, func(s *Stream) { hasty(s); s.pace.stuck = 100 * time.Millisecond }, first.address(), second.address())
+		s := serve(t, func(s *Stream) { impatient(s); s.pace.stuck = time.Second }, first.address(), second.address())
 		f := first.accept()
 		f.login()
 		outcomes := make(chan outcome, 1)
@@ -88,13 +93,13 @@ func (f *far) answerPings() {
 
 func TestAProxyThatAnswersPingsIsKept(t *testing.T) {
 	first, second := newPeer(t), newPeer(t)
-	s := serve(t, hasty, first.address(), second.address())
+	s := serve(t, impatient, first.address(), second.address())
 	f := first.accept()
 	f.login()
 	outcomes := make(chan outcome, 1)
 	s.post(outcomes, "hello")
 	m := f.wantText("hello")
-	for range 5 {
+	for range 3 {
 		f.write(string(wire.AppendPong(nil, frame[wire.Ping](f).ID)))
 	}
 	f.ok(m, 7)

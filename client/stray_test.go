@@ -137,9 +137,6 @@ func TestTheOldestOfManyStraysIsForgotten(t *testing.T) {
 	}
 }
 
-// impatient is a pace that gives up a silent proxy soon, but not a slow test.
-func impatient(s *Stream) { s.pace.answer, s.pace.pong = 250*time.Millisecond, 250*time.Millisecond }
-
 // wantEvent waits for the next event, which is to be this one.
 func (s *serving) wantEvent(kind EventKind, p *peer) Event {
 	s.t.Helper()

@@ -330,7 +330,7 @@ func TestAfterByeTheNextProxyIsTakenAtOnce(t *testing.T) {
 func TestServeSaysWhichProxiesCannotBeReached(t *testing.T) {
 	dead, shy, silent := newPeer(t), newPeer(t), newPeer(t)
 	dead.tcp.Close()
-	s := serve(t, hasty, dead.address(), shy.address(), silent.address())
+	s := serve(t, impatient, dead.address(), shy.address(), silent.address())
 	outcomes := make(chan outcome, 1)
 	s.post(outcomes, "hello")
 	shy.accept().conn.Close()
@@ -575,7 +575,7 @@ func TestAPanicOfTakeLeavesNothingBehind(t *testing.T) {
 // its own deafness for the death of the proxy.
 func TestASlowTakeHoldsUpTheSystem(t *testing.T) {
 	proxy := newPeer(t)
-	s := serveSlowly(t, hasty, proxy.address())
+	s := serveSlowly(t, impatient, proxy.address())
 	f := proxy.accept()
 	f.login()
 	outcomes := make(chan outcome, 1)
