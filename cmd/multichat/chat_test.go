@@ -30,18 +30,14 @@ func TestDemoServesBothGenerationsThroughTwoProxies(t *testing.T) {
 func TestProcessesServeBothGenerationsThroughTwoProxies(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, onMySQL, 2)
-	for i := range c.servers {
-		c.startServer(i)
-	}
+	c.startServers()
 	first, g1 := c.startProxy(0)
 	second, g2 := c.startProxy(1)
 	chatBetweenGenerations(t, "127.0.0.71", "127.0.0.72", [2]gate{g1, g2})
 	for _, p := range append(c.servers, first, second) {
 		p.terminate(t)
 	}
-	for i := range c.servers {
-		c.startServer(i)
-	}
+	c.startServers()
 	_, g1 = c.startProxy(0)
 	carolWasAway(t, "127.0.0.73", g1)
 }
@@ -159,9 +155,7 @@ func TestServersThatJoinMakeNothingComeTwice(t *testing.T) {
 func endEachServerUnderLoad(t *testing.T, on ground, aliceIP, bobIP string, end func(*process)) *load {
 	t.Helper()
 	c := newCluster(t, on, 3)
-	for i := range c.servers {
-		c.startServer(i)
-	}
+	c.startServers()
 	_, first := c.startProxy(0)
 	_, second := c.startProxy(1)
 	alice := startOldClient(t, "alice", aliceIP, first, older)

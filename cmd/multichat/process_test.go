@@ -248,6 +248,14 @@ func (c *cluster) startServer(i int, more ...string) {
 	waitReady(c.t, c.admins[i])
 }
 
+// startServers starts all servers, one after another.
+func (c *cluster) startServers() {
+	c.t.Helper()
+	for i := range c.servers {
+		c.startServer(i)
+	}
+}
+
 func (c *cluster) startProxy(i int) (*process, gate) {
 	c.t.Helper()
 	return c.startProxyKnowing(i, len(c.servers))

@@ -18,9 +18,7 @@ import (
 func TestSendAndRecvOutliveTheirProxy(t *testing.T) {
 	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		var flags []string
 		var proxies []*process
 		for i := range 2 {

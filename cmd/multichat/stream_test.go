@@ -8,8 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,9 +19,7 @@ var bothStores = []ground{onSQLite, onMySQL}
 func TestEachDeviceGetsEverythingOnce(t *testing.T) {
 	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, first := c.startProxy(0)
 		_, second := c.startProxy(1)
 		alice := startStream(t, "alice", "a", "127.0.1.1", first.tcp)
@@ -53,9 +49,7 @@ func TestEachDeviceGetsEverythingOnce(t *testing.T) {
 func TestWhatWaitsComesInOrderAndOnce(t *testing.T) {
 	on(t, []ground{onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, g := c.startProxy(0)
 		const n = 400 // more than a stream is given at once; the sync engine stores them one by one
 		alice := startStream(t, "alice", "a", "127.0.1.11", g.tcp)
@@ -112,9 +106,7 @@ func TestStreamsOutliveEachServer(t *testing.T) {
 
 func endEachServerUnderStreams(t *testing.T, on ground, end func(*testing.T, *process)) {
 	c := newCluster(t, on, 3)
-	for i := range c.servers {
-		c.startServer(i)
-	}
+	c.startServers()
 	_, first := c.startProxy(0)
 	_, second := c.startProxy(1)
 	alice := startStream(t, "alice", "a", "127.0.1.21", first.tcp)
@@ -135,9 +127,7 @@ func endEachServerUnderStreams(t *testing.T, on ground, end func(*testing.T, *pr
 func TestStreamsOutliveAStoppedServer(t *testing.T) {
 	on(t, []ground{onMySQL}, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 3)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, g := c.startProxy(0)
 		alice := startStream(t, "alice", "a", "127.0.1.31", g.tcp)
 		bob := startStream(t, "bob", "b", "127.0.1.32", g.tcp)
@@ -160,9 +150,7 @@ func TestStreamsOutliveAStoppedServer(t *testing.T) {
 func TestAnIDIsStoredOnce(t *testing.T) {
 	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, first := c.startProxy(0)
 		_, second := c.startProxy(1)
 		answer := func(device, ip, addr, to, text string) string {
@@ -206,9 +194,7 @@ func TestAnIDIsStoredOnce(t *testing.T) {
 func TestANewerStreamOfADeviceReplacesTheOlder(t *testing.T) {
 	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 3)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, first := c.startProxy(0)
 		_, second := c.startProxy(1)
 		alice := startStream(t, "alice", "a", "127.0.1.61", first.tcp)
@@ -227,9 +213,7 @@ func TestANewerStreamOfADeviceReplacesTheOlder(t *testing.T) {
 func TestAChangedPasswordEndsStreams(t *testing.T) {
 	on(t, []ground{onSQLiteSync, onMySQL}, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, g := c.startProxy(0)
 		var streams []*streamClient
 		for ip := range 4 {
@@ -259,9 +243,7 @@ func TestAChangedPasswordEndsStreams(t *testing.T) {
 func TestReadersThatDoNotReadHurtNobody(t *testing.T) {
 	on(t, bothStores, func(t *testing.T, on ground) {
 		c := newCluster(t, on, 2)
-		for i := range c.servers {
-			c.startServer(i)
-		}
+		c.startServers()
 		_, g := c.startProxy(0)
 		alice := startStream(t, "alice", "a", "127.0.1.81", g.tcp)
 		dial := func(ip string) *streamClient {
@@ -376,85 +358,4 @@ func firstReply(t *testing.T, ip, addr, say string) string {
 		t.Fatalf("reading the answer to %q: %v", say, err)
 	}
 	return line
-}
-
-// streamLoad sends messages at an even pace, many unanswered at a time, and wants each to be stored.
-type streamLoad struct {
-	from     *streamClient
-	to       string
-	sent     int
-	answered atomic.Int64
-	longest  time.Duration // that one waited for its answer
-	stop     chan struct{}
-	done     sync.WaitGroup
-}
-
-// loadPace is half of what a user may send.
-const loadPace = 10 * time.Millisecond
-
-func startStreamLoad(t *testing.T, from *streamClient, to string) *streamLoad {
-	l := &streamLoad{from: from, to: to, stop: make(chan struct{})}
-	posted := make(chan time.Time, 4096) // in order
-	l.done.Go(func() {
-		defer close(posted)
-		pace := time.NewTicker(loadPace)
-		defer pace.Stop()
-		for {
-			select {
-			case <-l.stop:
-				return
-			case <-pace.C:
-			}
-			posted <- time.Now()
-			if err := from.post(fmt.Sprint("load", l.sent), to, fmt.Sprint("load ", l.sent)); err != nil {
-				t.Errorf("message %d could not be sent: %v", l.sent, err)
-				return
-			}
-			l.sent++
-		}
-	})
-	l.done.Go(func() {
-		for i := 0; ; i++ {
-			at, more := <-posted
-			if !more {
-				return
-			}
-			reply, err := from.awaitReply(fmt.Sprint("load", i), 20*time.Second)
-			if !strings.HasPrefix(reply, "ok;") {
-				t.Errorf("message %d was answered %q, %v", i, reply, err)
-			}
-			l.longest = max(l.longest, time.Since(at))
-			l.answered.Add(1)
-		}
-	})
-	return l
-}
-
-// wantMore returns once n more messages have been answered.
-func (l *streamLoad) wantMore(t *testing.T, n int64) {
-	t.Helper()
-	begin := l.answered.Load()
-	waitUntil(t, 30*time.Second, func() error {
-		if more := l.answered.Load() - begin; more < n {
-			return fmt.Errorf("%d of %d more messages have been answered", more, n)
-		}
-		return nil
-	})
-}
-
-func (l *streamLoad) end() {
-	close(l.stop)
-	l.done.Wait()
-}
-
-// wantAllDelivered wants everything, each once and in the order sent, on the one connection that the client has had all
-// the time.
-func (l *streamLoad) wantAllDelivered(t *testing.T, to *streamClient) {
-	t.Helper()
-	var want []string
-	for i := range l.sent {
-		want = append(want, fmt.Sprint("load ", i))
-	}
-	to.waitTexts(t, want...)
-	to.wantRising(t)
 }

@@ -183,9 +183,7 @@ func BenchmarkStreamGap(b *testing.B) {
 
 func measureGap(b *testing.B, on ground, signal syscall.Signal) {
 	c := newCluster(b, on, 3)
-	for i := range c.servers {
-		c.startServer(i)
-	}
+	c.startServers()
 	_, g := c.startProxy(0)
 	alice := startStream(b, "alice", "a", "127.0.4.1", g.tcp)
 	stop, ended := make(chan struct{}), make(chan struct{})
