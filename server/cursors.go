@@ -57,7 +57,8 @@ var (
 	errCursorsBusy   = chat.Errorf(chat.CodeBusy, "too many acknowledgements wait to be stored; acknowledge again later")
 	errCursorsSilent = chat.Errorf(chat.CodeUnavail,
 		"your shard does not answer, so what you acknowledged is not known to be stored; acknowledge again")
-	errReplaced = chat.Errorf(chat.CodeReplaced, "a newer stream of this device has taken over")
+	errReplaced = chat.Errorf(chat.CodeReplaced,
+		"a newer stream of this device has taken over, or the device was forgotten since the user has too many")
 )
 
 func newCursorWriter(shard chat.ShardNumber, store Store, log *slog.Logger, clock func() time.Duration) *cursorWriter {
