@@ -273,8 +273,6 @@ func measureTakeover(b *testing.B, on ground) {
 	streams := openStreams(b, users, g)
 	b.ReportMetric(float64(residentBytes(b, proxy)-memory[0])/takeoverStreams, "B/stream-proxy")
 	b.ReportMetric(float64(residentBytes(b, c.servers[0])-memory[1])/takeoverStreams, "B/stream-server")
-	c.startServer(1)
-	time.Sleep(3 * time.Second) // until its link has proven itself
 
 	begin := time.Now()
 	proxy.kill()
@@ -285,6 +283,10 @@ func measureTakeover(b *testing.B, on ground) {
 	askAll(b, again, "after the proxy")
 	b.ReportMetric(time.Since(begin).Seconds(), "proxy-s")
 
+	// Only now, since half of the clients go over to it: their logins would else meet a server that knows no password of
+	// theirs, and a proxy that has no ticket, and cost a hash for each user.
+	c.startServer(1)
+	time.Sleep(3 * time.Second) // until its link has proven itself
 	begin = time.Now()
 	c.servers[0].kill()
 	askAll(b, again, "after the server")
