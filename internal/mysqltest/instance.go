@@ -133,6 +133,20 @@ func (i *instance) kill() error {
 	return err
 }
 
+// terminate has the server end in order.
+func (i *instance) terminate() error {
+	if i.process == nil {
+		return nil
+	}
+	if err := i.process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if !i.process.endsWithin(startLimit) {
+		return fmt.Errorf("it has not ended %v after SIGTERM", startLimit)
+	}
+	return i.kill() // takes its exit
+}
+
 // remove kills the server and removes its folder.
 func (i *instance) remove() error {
 	return errors.Join(i.kill(), os.RemoveAll(i.folder))

@@ -43,6 +43,14 @@ func (s *Server) Kill(t testing.TB) {
 	}
 }
 
+// Terminate ends the server in order, with SIGTERM, and returns when it is gone.
+func (s *Server) Terminate(t testing.TB) {
+	t.Helper()
+	if err := s.mine(t).terminate(); err != nil {
+		t.Fatalf("end the server: %v", err)
+	}
+}
+
 // Restart starts the server again, on its port and its data, and returns when it answers. One that still runs is killed
 // first.
 func (s *Server) Restart(t testing.TB) {
