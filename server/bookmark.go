@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // feed is how far a device has read one mailbox: everything at or below the position has arrived, or never will.
@@ -65,7 +66,7 @@ func (b *bookmark) cursor() chat.Cursor {
 		Session:   b.session,
 		Inbox:     b.inbox.at(),
 		Broadcast: b.broadcast.at(),
-		Seen:      time.Now(),
+		Seen:      faults.Now(),
 	}
 }
 

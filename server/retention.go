@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // How long messages are kept, delivered or not, and devices that nobody sees. A stored message is also what a retry of
@@ -70,8 +71,7 @@ func (r *retention) serve(ctx context.Context) {
 
 // run deletes all that is too old now.
 func (r *retention) run(ctx context.Context) error {
-	began := time.Now()
-	before := began.Add(-r.keep)
+	began, before := time.Now(), faults.Now().Add(-r.keep)
 	messages, err := r.deleteAll(ctx, before, r.store.Prune)
 	devices := 0
 	if err == nil {

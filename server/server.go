@@ -12,6 +12,7 @@ import (
 	"multichat/internal/chat"
 	"multichat/internal/crew"
 	"multichat/internal/edge"
+	"multichat/internal/faults"
 	"multichat/internal/metrics"
 	"multichat/internal/wire"
 )
@@ -240,7 +241,7 @@ func (s *Server) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat
 		return 0, err
 	}
 	stored := await(ctx, s.engine, chat.Submission{ID: m.ID, From: sender.user.ID, FromName: sender.user.Name, To: m.To,
-		Text: m.Text, Sent: time.Now()})
+		Text: m.Text, Sent: faults.Now()})
 	if stored.Err != nil {
 		return 0, stored.Err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"multichat/internal/chat"
 	"multichat/internal/edge"
+	"multichat/internal/faults"
 )
 
 // stream is an open stream of version 2: it implements [edge.Stream]. One that only sends has no device, and then
@@ -77,12 +78,12 @@ func (st *stream) Send(ref uint64, m edge.StreamMessage) {
 		return
 	}
 	s.sending.Add(1)
-	now := time.Now()
-	s.engine.submit(chat.Submission{ID: m.ID, From: user.user.ID, FromName: user.user.Name, To: m.To, Text: m.Text, Sent: now},
-		now.Add(s.hold), func(stored chat.Stored) {
-			st.client.Answer(ref, stored.Seq, stored.Err)
-			s.sending.Add(-1)
-		})
+	submission := chat.Submission{ID: m.ID, From: user.user.ID, FromName: user.user.Name, To: m.To, Text: m.Text,
+		Sent: faults.Now()}
+	s.engine.submit(submission, time.Now().Add(s.hold), func(stored chat.Stored) {
+		st.client.Answer(ref, stored.Seq, stored.Err)
+		s.sending.Add(-1)
+	})
 }
 
 // Ack moves the device's place in a mailbox. A seq that this server does not know of yet may well be another's, which had

@@ -9,6 +9,7 @@ import (
 
 	"multichat/internal/chat"
 	"multichat/internal/edge"
+	"multichat/internal/faults"
 )
 
 // tickets makes and checks tickets. A ticket says that its user's password was found right not long ago, so that no
@@ -41,7 +42,7 @@ func newTickets(key chat.Secret) *tickets {
 	if err != nil {
 		panic("server: deriving the key of tickets: " + err.Error()) // only a longer key could fail
 	}
-	return &tickets{macs: newMACs(derived), now: time.Now}
+	return &tickets{macs: newMACs(derived), now: faults.Now}
 }
 
 // issued is a ticket and its expiry.

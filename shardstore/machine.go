@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"multichat/internal/faults"
 )
 
 func (s *sqliteShard) machine(ctx context.Context) (m machine, err error) {
@@ -77,7 +79,7 @@ func readClock(query querier) (ahead time.Duration, err error) {
 	}
 	took := time.Since(before)
 	there := time.UnixMicro(int64(seconds * 1e6))
-	return there.Sub(before.Add(took / 2)), nil
+	return there.Sub(faults.Now().Add(-took / 2)), nil
 }
 
 // readSizes asks the server what it believes. MySQL may believe for a day what it saw last, unless it is told not to;

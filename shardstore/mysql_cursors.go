@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // OpenCursors looks without a lock first: most devices that ask have a row.
@@ -23,7 +24,7 @@ func (s *mysqlShard) OpenCursors(ctx context.Context, fence Fence, devices []cha
 	}
 	for part := range slices.Chunk(missing, maxList) {
 		p := s.registration(fence, part)
-		p.makeCursors(part, noSession, time.Now())
+		p.makeCursors(part, noSession, faults.Now())
 		_, err := s.write(ctx, "register devices", p)
 		switch {
 		case errors.Is(err, errGuard): // the fence, or no user of the devices exists
@@ -136,7 +137,7 @@ func leadingDistinct[T any](list []T, deviceOf func(T) chat.Device) int {
 
 // raise raises the cursors of devices that are all different, and returns those that are outdated.
 func (s *mysqlShard) raise(ctx context.Context, cursors []chat.Cursor) (outdated []chat.Device, err error) {
-	text, args := raiseStatement(cursors, time.Now())
+	text, args := raiseStatement(cursors, faults.Now())
 	changed, err := s.execThroughDeadlocks(ctx, text, args)
 	if err != nil || changed == int64(len(cursors)) || !slices.ContainsFunc(cursors, hasSession) {
 		return nil, err

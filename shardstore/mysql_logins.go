@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // LoginDevices begins the sessions of devices that have rows, which are most, by one packet, and makes the rows of the
@@ -57,7 +58,7 @@ func (s *mysqlShard) writeLogins(
 	for i, l := range logins {
 		devices[i] = l.Device
 	}
-	now := time.Now()
+	now := faults.Now()
 	var p *packet
 	if register {
 		p = s.registration(fence, devices)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // OpenCursors looks without a lock first: most devices that ask have a row.
@@ -32,7 +33,7 @@ func (s *sqliteShard) OpenCursors(ctx context.Context, fence Fence, devices []ch
 			c, ok := made[d]
 			if !ok {
 				var err error
-				if c, err = tx.makeCursor(d, 0, time.Now(), len(made) == 0); err != nil {
+				if c, err = tx.makeCursor(d, 0, faults.Now(), len(made) == 0); err != nil {
 					return err
 				}
 				if c != (chat.Cursor{}) {
@@ -90,7 +91,7 @@ func (s *sqliteShard) RaiseCursors(ctx context.Context, cursors []chat.Cursor) (
 	}
 	err = s.write(ctx, "raise cursors", func(tx *sqliteTx) error {
 		for _, c := range cursors {
-			raised, err := tx.raise(c, time.Now())
+			raised, err := tx.raise(c, faults.Now())
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // LoginDevices begins the sessions in one transaction, one after another, so that a device may be there twice.
@@ -17,7 +18,7 @@ func (s *sqliteShard) LoginDevices(ctx context.Context, fence Fence, logins []ch
 		if err := tx.enter(fence); err != nil {
 			return err
 		}
-		now, anyMade := time.Now(), false
+		now, anyMade := faults.Now(), false
 		for i, l := range logins {
 			if err := findCursors(tx.query, []chat.Device{l.Device}, cursors[i:i+1]); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // Store is all shards of a cluster as one. It knows which shard serves which mailbox, and keeps that map current: a call
@@ -137,7 +138,7 @@ func (s *Store) ForgetDevices(
 }
 
 func checkAge(before time.Time) error {
-	if time.Since(before) < minKept {
+	if faults.Now().Sub(before) < minKept {
 		return fmt.Errorf("deleting what is older than %s: messages and devices are kept for a day at least; give an earlier time",
 			before.Format(time.RFC3339))
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // ErrOtherKey says that the other end could not prove the cluster key, or did not accept our proof. When the
@@ -57,7 +58,7 @@ func NewIdentity(key chat.Secret) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a key for this process: %w", err)
 	}
-	leaf, err := sign(leaf(time.Now()), ca, public, caKey)
+	leaf, err := sign(leaf(faults.Now()), ca, public, caKey)
 	if err != nil {
 		return nil, fmt.Errorf("signing this process's certificate: %w", err)
 	}
@@ -137,6 +138,7 @@ func (id *Identity) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{id.leaf},
+		Time:         faults.Now,
 
 		// A link is long and dialled anew when it ends: there is no session worth resuming, and full records suit a
 		// connection whose writes are already gathered.
