@@ -7,6 +7,7 @@ import (
 
 	"multichat/internal/chat"
 	"multichat/internal/edge"
+	"multichat/internal/faults"
 )
 
 // Bounds of one push. What waits beyond them goes into the next, at once.
@@ -112,6 +113,11 @@ func (s *Server) pushMessages(ctx context.Context, d *device, f *feed, messages 
 	}
 	ctx, cancel := context.WithTimeout(ctx, messageTime*time.Duration(len(messages)+1))
 	defer cancel()
+	if faults.CursorBeforeAck {
+		// The mistake: what is handed on will arrive.
+		f.raise(messages[len(messages)-1].Seq)
+		s.cursors(d).ask(&d.bookmark, func(*chat.Error) {})
+	}
 	receipt, err := back.Push(ctx, edge.Push{
 		Client: d.key.client, Ports: readings, Settled: settled, Messages: messages})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // deliver gives a stream what waits in its own mailbox, and then what waits in Everyone, as far as there is room. It never
@@ -51,6 +52,11 @@ func (s *Server) give(w *window, messages []chat.Message, upTo chat.Seq) bool {
 	s.took(taken)
 	if moved {
 		st.home.cursors.mark(&st.bookmark)
+	}
+	if faults.CursorBeforeAck {
+		// The mistake: what was handed on will arrive.
+		st.acknowledge(w, 0, upTo)
+		st.home.cursors.ask(&st.bookmark, func(*chat.Error) {})
 	}
 	return true
 }

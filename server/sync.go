@@ -9,6 +9,7 @@ import (
 
 	"multichat/internal/chat"
 	"multichat/internal/crew"
+	"multichat/internal/faults"
 )
 
 // syncEngine is version 1: each message by itself, in a transaction and a goroutine of its own. There is no queue and no
@@ -124,6 +125,9 @@ func (e *syncEngine) hold(x *write) {
 // It keeps its turn meanwhile, as a batch of the event engine does.
 func (e *syncEngine) insist(sh *syncShard, x *write) (chat.Stored, error) {
 	for retry := minAppendRetry; x.hand(); retry = min(2*retry, maxAppendRetry) {
+		if faults.OKBeforeCommit { // the mistake: the sender need not wait for the disk
+			okBeforeCommit(e.working, sh.number, []*write{x})
+		}
 		stored, err := e.try(sh, x.message)
 		if err == nil {
 			return stored, nil

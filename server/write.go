@@ -1,11 +1,13 @@
 package server
 
 import (
+	"crypto/rand"
 	"errors"
 	"sync/atomic"
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/faults"
 )
 
 // write is one message on its way to its shard, by either engine, and whoever waits for the answer.
@@ -41,6 +43,10 @@ func newWrite(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *
 
 // hand says that a shard is about to get the message. It reports false if that must not be.
 func (x *write) hand() bool {
+	if faults.DedupeOff {
+		// The mistake: each attempt has an id, and not each message, so what is sent again is not known again.
+		x.message.ID = chat.MessageID(rand.Text())
+	}
 	return x.progress.CompareAndSwap(writeWaiting, writeHanded) || x.progress.Load() == writeHanded
 }
 
