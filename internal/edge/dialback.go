@@ -36,6 +36,7 @@ func newDialBack(local netip.Addr, maxPushes int, log *slog.Logger) *DialBack {
 	d := &DialBack{pushes: crew.New(maxPushes), log: log}
 	if local = local.Unmap(); !local.IsUnspecified() {
 		d.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		d.dialer.Control = bindLate
 	}
 	d.dialer.KeepAlive = -1 // the connections live for 2 s
 	return d
@@ -125,14 +126,21 @@ func (d *DialBack) deliver(ctx context.Context, to netip.AddrPort, messages []ch
 		buf = wire.AppendNewmsg(buf[:0], m, wire.MaxNewmsg)
 		if err := d.exchange(ctx, to, buf); err != nil {
 			d.log.Debug("a message got no receipt; it stays pending", "at", to, "seq", m.Seq, "error", err)
-			outcome := PushBroken
-			if errors.Is(err, syscall.ECONNREFUSED) {
-				outcome = PushRefused
-			}
-			return Receipt{Taken: i, Port: to.Port(), Outcome: outcome}
+			return Receipt{Taken: i, Port: to.Port(), Outcome: outcomeOf(err)}
 		}
 	}
 	return Receipt{Taken: len(messages), Port: to.Port(), Outcome: PushTaken}
+}
+
+// outcomeOf is what an exchange that failed says of the client.
+func outcomeOf(err error) Outcome {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return PushRefused
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return PushBusy // this host has no port left to dial from
+	}
+	return PushBroken
 }
 
 var errNotAClient = errors.New("the peer writes, so it is no client")
