@@ -239,6 +239,32 @@ func TestADeviceHasOnePushInFlight(t *testing.T) {
 	})(t)
 }
 
+// Its polls have gone over to another server, which begins at the stored position: what both push comes twice.
+func TestAPushEndsWhenTheDevicePollsNoLongerHere(t *testing.T) {
+	onBothEngines(1, func(t *testing.T, c *cluster) {
+		c.addUsers("alice", "bob")
+		n := c.serve()
+		var want []string
+		for i := range 400 {
+			want = append(want, fmt.Sprint(i))
+			n.say("alice", "bob", want[i])
+		}
+		bob := newClient(t, "bob")
+		bob.answers(func(ctx context.Context, p edge.Push) (edge.Receipt, error) {
+			time.Sleep(800 * time.Millisecond) // each push is one to a slow client
+			return takes(len(p.Messages))(ctx, p)
+		})
+		bob.poll(n)
+		eventually(t, "the push begins", func() bool { return n.Pushing() == 1 })
+		eventually(t, "the push ends", func() bool { return n.Pushing() == 0 })
+		if got := len(bob.texts()); got == 0 || got == len(want) {
+			t.Errorf("after one poll, and none for seconds, %d of %d messages were pushed", got, len(want))
+		}
+		bob.answers(nil)
+		bob.gets(n, want...)
+	})(t)
+}
+
 func TestAPollByAnotherProxyAddsNoPush(t *testing.T) {
 	onBothEngines(1, func(t *testing.T, c *cluster) {
 		c.addUsers("alice", "bob")

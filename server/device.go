@@ -81,6 +81,11 @@ func (d *device) searched() bool {
 	return d.inbox.box.searched.Load() && d.broadcast.box.searched.Load()
 }
 
+// away says that the device has not polled here for so long that another server may serve it.
+func (d *device) away(now time.Duration) bool {
+	return now-time.Duration(d.polled.Load()) > deviceStale
+}
+
 // beginPush claims the device for one push; endPush gives it back.
 func (d *device) beginPush(now time.Duration) bool {
 	d.mu.Lock()

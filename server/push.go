@@ -35,7 +35,8 @@ func (s *Server) startPush(d *device, back edge.Pusher) {
 	}
 }
 
-// push gives d what waits in its own mailbox and then what waits in Everyone, until one message gets no receipt.
+// push gives d what waits in its own mailbox and then what waits in Everyone, until one message gets no receipt, or its
+// polls no longer come here: then another server gives it the rest, beginning where the store says.
 func (s *Server) push(ctx context.Context, d *device, back edge.Pusher) {
 	for _, f := range []*feed{&d.inbox, &d.broadcast} {
 		for {
@@ -47,7 +48,7 @@ func (s *Server) push(ctx context.Context, d *device, back edge.Pusher) {
 			if len(messages) == 0 {
 				break
 			}
-			if !s.pushMessages(ctx, d, f, messages, back) || s.pushes.Closed() {
+			if !s.pushMessages(ctx, d, f, messages, back) || s.pushes.Closed() || d.away(s.clock()) {
 				return
 			}
 		}

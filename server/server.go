@@ -309,7 +309,7 @@ func (s *Server) pollAs(user *account, from edge.Caller, password chat.Secret, p
 func (s *Server) pollDevice(key deviceKey, number chat.ShardNumber, back edge.Pusher) {
 	now := s.clock()
 	d := s.devices.lookup(key)
-	if d == nil || now-time.Duration(d.polled.Load()) > deviceStale || !d.searched() {
+	if d == nil || d.away(now) || !d.searched() {
 		if !s.shards[number].opens.offer(openRequest{key: key, back: back}) {
 			s.drop("opens_busy", 1)
 		}
