@@ -207,7 +207,7 @@ func TestEqualIDsInOneBatch(t *testing.T) {
 func TestSendsBeyondTheBoundAreBusy(t *testing.T) {
 	onBothEngines(1, func(t *testing.T, c *cluster) {
 		c.addUsers("alice", "bob")
-		n := c.serve(func(cfg *server.Config) { cfg.MaxText = chat.MaxText })
+		n := c.serve(anyNumberOfSends, func(cfg *server.Config) { cfg.MaxText = chat.MaxText })
 		n.say("alice", "bob", "the password is known now")
 		n.store.on("Append", func(ctx context.Context, _ func() error) error {
 			<-ctx.Done()
