@@ -38,7 +38,7 @@ func (c *Checker) aroundFault(at time.Duration) bool {
 }
 
 // Gap is the longest time that the clients of one version went without an acknowledged send, around each fault of one kind:
-// while it lasts, and then until the next one begins or [faultTail] is over. Where faults overlap, it counts for each of them.
+// while it lasts, and then until the next one begins or [faultTail] is over. Where faults overlap, it may count for each of them.
 type Gap struct {
 	Fault   string        `json:"fault"` // such as kill server
 	Version int           `json:"version"`
@@ -105,13 +105,13 @@ func (c *Checker) version(client string) int {
 	return 0
 }
 
-// longest is a sender's longest time without an acknowledgement of which some part is within from and until; 0 if it sent
-// nothing then. It begins with the sender's first attempt and ends when it last tried: later there may have been nothing to
+// longest is a sender's longest time without an acknowledgement that began between from, or a moment before, and until; 0 if
+// there is none. One that had begun earlier has another cause. It begins with the sender's first attempt and ends when it last tried: later there may have been nothing to
 // send.
 func (s *sender) longest(from, until time.Duration) (gap time.Duration) {
 	last := s.begun
 	take := func(next time.Duration) {
-		if next >= from && last <= until {
+		if next >= from && last >= from-faultLead && last <= until {
 			gap = max(gap, next-last)
 		}
 		last = next

@@ -54,6 +54,9 @@ const (
 
 	// faultTail is how long after a fault has ended something may still come of it.
 	faultTail = 10 * time.Second
+
+	// faultLead is how long before a fault the gap that it makes may have begun: a client does not send all the time.
+	faultLead = 500 * time.Millisecond
 )
 
 // Report ends the run. It is called once.
