@@ -10,7 +10,11 @@ RACE := $(if $(CC_FOUND),-race)
 # More flags for go test, such as GOTESTFLAGS='-count=2 -run Ring'.
 GOTESTFLAGS ?=
 
-.PHONY: build test lint bench clean
+# For make chaos, such as CHAOS='--seconds 600 --seed 7 --faults kill,stop-mysql'.
+CHAOS ?= --seconds 60
+CHAOS_RUN ?= ^TestChaos$$
+
+.PHONY: build test lint bench chaos clean
 
 build: ## the binary, static, in .build/multichat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/multichat ./cmd/multichat
@@ -23,10 +27,15 @@ test: ## every test, with the race detector where a C compiler is found
 lint: ## gofmt, go vet and the table of imports
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd:" $$unformatted; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags faults ./...
 	$(GO) test -count=1 -run TestImportTable ./cmd/multichat
 
 bench: ## the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+chaos: ## clients under faults: nodes and databases are killed, stopped and ended, and what was delivered is judged
+	@mkdir -p $(BUILD)/chaos
+	$(GO) test ./cmd/multichat -count=1 -timeout 0 -v -run '$(CHAOS_RUN)' -args --dir '$(CURDIR)/$(BUILD)/chaos' $(CHAOS)
 
 clean:
 	rm -rf $(BUILD)

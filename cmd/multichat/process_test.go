@@ -35,7 +35,13 @@ func startProcess(t testing.TB, name string, args ...string) *process {
 // startProcessIn starts a process with something more in its environment.
 func startProcessIn(t testing.TB, name string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, cmd: exec.Command(binary, args...), output: &lockedBuffer{}, exited: make(chan struct{})}
+	return startProgram(t, binary, name, env, args...)
+}
+
+// startProgram starts a process of another build than usual.
+func startProgram(t testing.TB, program, name string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{name: name, cmd: exec.Command(program, args...), output: &lockedBuffer{}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
