@@ -110,6 +110,9 @@ func (s *Stream) dial(ctx context.Context, proxy Address) (net.Conn, error) {
 	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
+		if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
+			return nil, fmt.Errorf("%v does not speak TLS: name the port of the proxy's --tls, or leave tls:// out", proxy)
+		}
 		return nil, fmt.Errorf("%v: TLS handshake: %w", proxy, err)
 	}
 	return secure, nil

@@ -28,8 +28,11 @@ func checkAddrs(pairs ...string) error {
 
 // listenError says what a person can do about a port that could not be opened.
 func listenError(flag, addr string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("--%s %s: the port is in use; end what uses it or choose another", flag, addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--%s %s: this machine has no such address; name one of its own, or none for all of them", flag, addr)
 	}
 	return fmt.Errorf("--%s %s cannot be opened: %w", flag, addr, err)
 }

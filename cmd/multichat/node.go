@@ -58,6 +58,11 @@ type nodeConfig struct {
 func (f nodeFlags) run(
 	ctx context.Context, role cluster.Role, log *slog.Logger, node func(context.Context, nodeConfig) error,
 ) error {
+	for _, seed := range f.Join {
+		if err := checkAddrs("join", seed); err != nil {
+			return err
+		}
+	}
 	cfg, err := f.config(role, log)
 	if err != nil {
 		return err

@@ -134,7 +134,10 @@ func clientError(err error) error {
 	if _, answered := errors.AsType[*chat.Error](err); answered {
 		return err
 	}
-	if errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrNotSent) {
+	switch {
+	case errors.Is(err, client.ErrUnreachable):
+		return &exitError{exitUnreachable, fmt.Errorf("%w; see whether a proxy runs there, and --proxy names it as HOST:UDPPORT/TCPPORT", err)}
+	case errors.Is(err, client.ErrNotSent):
 		return &exitError{exitUnreachable, err}
 	}
 	return err

@@ -49,9 +49,13 @@ func listenUDP(addr string) (*net.UDPConn, error) {
 }
 
 func listenError(what, network, flag, addr string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("listen for %s: %s port %s is in use; end what uses it or choose another with %s",
 			what, network, addr, flag)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen for %s: this machine has no address %s; with %s name one of its own, or none for all of them",
+			what, addr, flag)
 	}
 	return fmt.Errorf("listen for %s on %s %s: %w", what, flag, addr, err)
 }
