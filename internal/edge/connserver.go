@@ -53,7 +53,7 @@ func newConnServer(cfg Config) *connServer {
 // listen binds the listeners of cfg. After an error some may be bound.
 func (s *connServer) listen(cfg Config) error {
 	var err error
-	if s.plain, err = net.Listen("tcp", cfg.TCP); err != nil {
+	if s.plain, err = listenTCP(cfg.TCP); err != nil {
 		return listenError("requests", "tcp", "--tcp", cfg.TCP, err)
 	}
 	if cfg.TLS == "" {
@@ -64,7 +64,7 @@ func (s *connServer) listen(cfg Config) error {
 		return err
 	}
 	s.tls = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
-	if s.secured, err = net.Listen("tcp", cfg.TLS); err != nil {
+	if s.secured, err = listenTCP(cfg.TLS); err != nil {
 		return listenError("requests over TLS", "tcp", "--tls", cfg.TLS, err)
 	}
 	return nil
@@ -88,8 +88,6 @@ func (s *connServer) closeListeners() {
 func (s *connServer) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, s.closeListeners)
-	defer stop()
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	listeners := s.listeners()
@@ -101,37 +99,37 @@ func (s *connServer) serve(ctx context.Context) error {
 			errs[i] = s.accept(ctx, l, func(conn net.Conn) { s.admit(work, &group, conn, l == s.secured) })
 		})
 	}
-	accepting.Wait()
+	<-ctx.Done()
 	s.streams.leave()
+	accepting.Wait()
 	force := time.AfterFunc(s.grace, func() { cut(); s.streams.end() })
 	defer force.Stop()
 	group.Wait()
 	return errors.Join(errs...)
 }
 
-// accept calls handle for each connection until ctx ends.
+// accept calls handle for each connection until ctx ends, and for those that were made by then. It closes the listener.
 func (s *connServer) accept(ctx context.Context, l net.Listener, handle func(net.Conn)) error {
+	defer l.Close()
+	stop := context.AfterFunc(ctx, func() { endBacklog(l) })
+	defer stop()
 	for {
 		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				conn.Close()
-			}
+		switch {
+		case err == nil:
+			handle(conn)
+			continue
+		case ctx.Err() != nil:
 			return nil
-		}
-		if errors.Is(err, net.ErrClosed) {
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept requests: %w", err)
 		}
-		if err != nil {
-			// Out of file descriptors, or the client gave up already: others must go on being served.
-			s.log.Warn("a connection could not be accepted; going on", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
-			}
-			continue
+		// Out of file descriptors, or the client gave up already: others must go on being served.
+		s.log.Warn("a connection could not be accepted; going on", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
 		}
-		handle(conn)
 	}
 }
 

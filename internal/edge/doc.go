@@ -52,8 +52,9 @@
 // # Leaving
 //
 // Drain, and the end of Serve's context, say bye to every stream and open no more. A stream then goes on as before: sends
-// and acks are taken and answered until its client closes. When Config.Grace is over after the end of the context,
-// requests are cut off and streams ended; 3 s later no connection is left.
+// and acks are taken and answered until its client closes. From the end of the context on no connection is made, and each
+// that was made before is served: whoever has connected gets an answer. When Config.Grace is over after that, requests are
+// cut off and streams ended; 3 s later no connection is left.
 //
 // # Bounds
 //

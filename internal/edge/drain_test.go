@@ -2,6 +2,11 @@ package edge_test
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +59,39 @@ func TestEdgeThatDrainsOpensNoStream(t *testing.T) {
 	wantNone(t, "a login", n.logins)
 	if answered := n.ask(t, hello); !okLine.MatchString(answered) {
 		t.Errorf("a request is answered %q", answered)
+	}
+}
+
+// A client that has connected does not know that the edge is about to end, and its request may be on its way.
+func TestEveryConnectionThatWasMadeIsAnswered(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("see passOver")
+	}
+	h := newHandler()
+	h.requests = make(chan request, 1<<16)
+	for range 5 {
+		n := serve(t, h, edge.Config{Grace: patience})
+		var clients sync.WaitGroup
+		for range 8 {
+			clients.Go(func() {
+				for {
+					conn, err := net.DialTimeout("tcp", n.TCPAddr().String(), 500*time.Millisecond)
+					if err != nil {
+						return // nobody listens any more
+					}
+					_, sendErr := io.WriteString(conn, hello)
+					endErr := conn.(*net.TCPConn).CloseWrite()
+					answered, err := io.ReadAll(conn)
+					if conn.Close(); !okLine.Match(answered) {
+						t.Errorf("a request is answered %q: %v", answered, errors.Join(sendErr, endErr, err))
+					}
+				}
+			})
+		}
+		receive(t, "a request", h.requests)
+		n.stop()
+		clients.Wait()
+		n.wantEnded(t)
 	}
 }
 
