@@ -26,7 +26,8 @@
 // route at once. One that leaves a ping unanswered for half a second is given up, its link is closed, and nothing that it
 // says later is heard; but only one in a second, and none while more than half of the servers are late, since then it
 // is more likely this proxy, or the network before it. A server that is new, or was lost, is used once its link
-// has lasted for 2 s, or at once if there is no other; and whoever is in use stays in use until it is lost.
+// has lasted for 2 s, or at once if there is no other; and whoever is in use stays in use until it is lost. A proxy that
+// has just begun uses nobody until it has a link to every server, or for a second.
 //
 // A server that drains gets nothing new. Whom the gossip no longer names keeps its link for as long as a send may wait
 // for an answer on it, unless it is silent, too.

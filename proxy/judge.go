@@ -21,6 +21,11 @@ const (
 	// and one that is new takes clients over from others, which have until then to store what the clients have. There is
 	// none for the links of a proxy that has just started, nor while there is no other server.
 	probation = 2 * time.Second
+
+	// gatherTime is how long a proxy that has just begun waits until it has a link to every server that the gossip names.
+	// With a part of them it would lead clients to servers that are not theirs, for a moment, and those know only what is
+	// stored of the clients: what they had been given since would come again.
+	gatherTime = time.Second
 )
 
 // judge decides which silent server is given up. A broken link needs no judge: it is proof. Silence is not, so a proxy

@@ -26,9 +26,10 @@ type router struct {
 	group   sync.WaitGroup   // the peers' goroutines, rehearse and serveExpiry
 	begun   time.Time
 
-	members *ring.Ring // all servers that the gossip names and that are not draining
-	linked  map[string]*link.Conn
-	next    chan *ring.Ring // one slot: the ring whose losses are to be computed in advance
+	members  *ring.Ring // all servers that the gossip names and that are not draining
+	linked   map[string]*link.Conn
+	gathered bool // there was a route
+	next     chan *ring.Ring // one slot: the ring whose losses are to be computed in advance
 }
 
 // Serve keeps links to the servers that the gossip names, and routes to those that live, until ctx ends. What the
@@ -172,7 +173,7 @@ func (r *router) update(now time.Time) {
 		r.log.Error("a new route could not be made; the old one stays", "error", err)
 		return
 	}
-	r.linked = links
+	r.linked, r.gathered = links, true
 	select {
 	case <-r.next: // no longer worth computing
 	default:
@@ -181,7 +182,8 @@ func (r *router) update(now time.Time) {
 }
 
 // usable are the links to send clients to: those of members that have proven themselves; and if there is none, all
-// that there are. A link in use stays so, though it was taken up in need: its clients are not sent to and fro.
+// that there are. A link in use stays so, though it was taken up in need: its clients are not sent to and fro. A proxy that
+// has just begun uses none until it has all.
 func (r *router) usable(now time.Time) map[string]*link.Conn {
 	proven, doubtful := make(map[string]*link.Conn), make(map[string]*link.Conn)
 	for _, name := range r.members.Members() {
@@ -197,7 +199,10 @@ func (r *router) usable(now time.Time) map[string]*link.Conn {
 			doubtful[name] = conn
 		}
 	}
-	if len(proven) == 0 {
+	switch linked := len(proven) + len(doubtful); {
+	case !r.gathered && linked < len(r.members.Members()) && now.Sub(r.begun) < gatherTime:
+		return nil
+	case len(proven) == 0:
 		return doubtful
 	}
 	return proven
