@@ -28,7 +28,7 @@ type router struct {
 
 	members  *ring.Ring // all servers that the gossip names and that are not draining
 	linked   map[string]*link.Conn
-	gathered bool // there was a route
+	gathered bool            // there was a route
 	next     chan *ring.Ring // one slot: the ring whose losses are to be computed in advance
 }
 
