@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -196,6 +198,14 @@ func (p *person) sendWhile(ctx context.Context, send func()) {
 // proxy is where the client goes at its i-th try.
 func (p *person) proxy(i int) client.Address {
 	return p.load.cfg.Proxies[i%len(p.load.cfg.Proxies)]
+}
+
+const dialTimeout = 2 * time.Second
+
+// dial connects to a proxy from the client's own address.
+func (p *person) dial(ctx context.Context, proxy client.Address) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(p.addr, 0))}
+	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(proxy.Host, strconv.Itoa(int(proxy.TCP))))
 }
 
 var errNotAnnounced = errors.New("the client gets nothing")

@@ -142,8 +142,7 @@ func (o *old) deliver(ctx context.Context, m message) {
 
 // ask sends a message, and is how that ended. Before the end of file nothing was sent; behind it, nobody knows.
 func (o *old) ask(ctx context.Context, m message) checker.Record {
-	dialer := net.Dialer{Timeout: dialTimeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.addr, 0))}
-	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(netip.MustParseAddr(o.proxy.Host), o.proxy.TCP).String())
+	conn, err := o.dial(ctx, o.proxy)
 	if err != nil {
 		return checker.Record{Kind: checker.Err, Text: m.text}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -44,7 +43,6 @@ const (
 	loginTimeout = 6 * time.Second
 	silenceLimit = 2 * time.Second        // without an answer until the ping, and from there until the connection is given up
 	retryPause   = 300 * time.Millisecond // after a refusal
-	dialTimeout  = 2 * time.Second
 )
 
 func newStream(p person, i int) *stream {
@@ -78,9 +76,7 @@ func (s *stream) serve(ctx context.Context) error {
 
 // connect makes a connection, and keeps it until it ends.
 func (s *stream) connect(ctx context.Context) error {
-	proxy := s.proxy(s.try)
-	dialer := net.Dialer{Timeout: dialTimeout, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.addr, 0))}
-	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(netip.MustParseAddr(proxy.Host), proxy.TCP).String())
+	conn, err := s.dial(ctx, s.proxy(s.try))
 	if err != nil {
 		return err
 	}
