@@ -14,7 +14,7 @@ GOTESTFLAGS ?=
 CHAOS ?= --seconds 60
 CHAOS_RUN ?= ^TestChaos$$
 
-.PHONY: build test lint bench chaos clean
+.PHONY: build test lint bench chaos images up down clean
 
 build: ## the binary, static, in .build/multichat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/multichat ./cmd/multichat
@@ -36,6 +36,15 @@ bench: ## the benchmarks
 chaos: ## clients under faults: nodes and databases are killed, stopped and ended, and what was delivered is judged
 	@mkdir -p $(BUILD)/chaos
 	$(GO) test ./cmd/multichat -count=1 -timeout 0 -v -run '$(CHAOS_RUN)' -args --dir '$(CURDIR)/$(BUILD)/chaos' $(CHAOS)
+
+images: ## the images of docker-compose.yml: from a registry where one answers, else of what is on this machine
+	deploy/images
+
+up: ## two proxies, three servers and two MySQL in containers, healthy
+	deploy/up
+
+down: ## ends them; the databases' volumes stay
+	deploy/down
 
 clean:
 	rm -rf $(BUILD)
