@@ -56,7 +56,7 @@ type follower interface {
 	owner() chat.UserID
 	name() chat.DeviceID // the device's, in the store
 
-	// outdated says that the device's cursor is another login's by now.
+	// outdated says that the device's cursor is another login's by now, or gone.
 	outdated()
 }
 

@@ -60,7 +60,26 @@ func newStream(s *Server, user *account, from edge.Caller, l edge.Login, client 
 
 func (st *stream) owner() chat.UserID  { return st.user }
 func (st *stream) name() chat.DeviceID { return st.device }
-func (st *stream) outdated()           { st.end(errReplaced) }
+
+// outdated ends the stream with the reason: a device is also gone with its user, and that is perhaps seen here before the
+// watch sees it.
+func (st *stream) outdated() {
+	asked := st.server.accounts.request(st.user, func(user *account, err error) {
+		if err == nil && st.isAnothers(user) {
+			st.end(errNotThatUser)
+		} else {
+			st.end(errReplaced)
+		}
+	})
+	if !asked {
+		st.end(errReplaced)
+	}
+}
+
+// isAnothers says that the user as it is now, nil if there is none, is not the one that has logged in.
+func (st *stream) isAnothers(user *account) bool {
+	return user == nil || user.user.Hash != st.account.Load().user.Hash
+}
 
 // Send has a message stored, behind what the stream has sent to the same mailbox before.
 func (st *stream) Send(ref uint64, m edge.StreamMessage) {

@@ -47,6 +47,22 @@ func TestStreamsOfAUserThatChangedAreEndedEverywhere(t *testing.T) {
 	}
 }
 
+// A device goes with its user. Whoever stores how far it has read finds it gone, perhaps before the watch does.
+func TestAStreamWhoseUserIsRemovedIsNotCalledReplaced(t *testing.T) {
+	onEveryKind(1, func(t *testing.T, c *cluster) {
+		c.addUsers("alice", "bob")
+		n := c.serve()
+		bob := n.stream("bob", "b")
+		seq := n.say("alice", "bob", "1")
+		bob.gets("1")
+		if err := c.RemoveUser(t.Context(), "bob"); err != nil {
+			t.Fatal(err)
+		}
+		bob.ackStored("bob", seq)
+		bob.isEnded(chat.CodeAuth)
+	})(t)
+}
+
 // A change of another user is none of this one, and neither is one that cannot be looked up at present.
 func TestStreamsSurviveChangesOfOthers(t *testing.T) {
 	t.Parallel()

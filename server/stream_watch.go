@@ -124,7 +124,7 @@ func (s *Server) readAgain(ctx context.Context, streams map[chat.UserID][]*strea
 // renew gives streams their user as it is now, nil if there is none. Those that logged in with another password are ended.
 func renew(streams []*stream, user *account) {
 	for _, st := range streams {
-		if user == nil || user.user.Hash != st.account.Load().user.Hash {
+		if st.isAnothers(user) {
 			st.end(errNotThatUser)
 			continue
 		}
