@@ -18,6 +18,7 @@ var userTests = map[string]func(*testing.T, *rig){
 	"every change takes a seq and raises the rev": testUserRev,
 	"who does not exist cannot be changed":        testNoUser,
 	"a namesake gets nothing of an earlier user":  testNamesake,
+	"who is removed is a user to nobody":          testRemoved,
 	"ListUsers is all, by id":                     testListUsers,
 }
 
@@ -107,6 +108,33 @@ func testNamesake(t *testing.T, r *rig) {
 	page, err = r.Page(t.Context(), chat.Everyone, c.Broadcast, 1<<62, 10, 1000)
 	if err != nil || len(page) != 0 {
 		t.Errorf("the second bob's broadcasts: %s, %v", texts(page), err)
+	}
+}
+
+func testRemoved(t *testing.T, r *rig) {
+	c := r.login(login("phone", 1))[0]
+	carols := r.openCursor("carol", "phone")
+	stored := r.send("bob", "1")[0]
+	if err := r.RemoveUser(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	answers := r.append(submission("id of 1", "bob", "1"), submission("id of 2", "bob", "2"), submission("id of 3", "carol", "3"))
+	if answers[0].Seq != stored || !answers[0].Existed {
+		t.Errorf("what was stored before, again: %+v; want seq %v", answers[0], stored)
+	}
+	wantCode(t, answers[1].Err, chat.CodeNoUser)
+	if answers[2].Err != nil {
+		t.Errorf("the other of the batch: %v", answers[2].Err)
+	}
+	if got := r.login(login("phone", 2), takeOver("phone", 1)); got[0] != (chat.Cursor{}) || got[1] != (chat.Cursor{}) {
+		t.Errorf("logins: %+v, want none", got)
+	}
+	c.Inbox = stored
+	if got := r.tryRaise(c); !slices.Equal(got, []chat.Device{c.Device}) || len(r.devices("bob")) > 0 {
+		t.Errorf("a raise for the stream that was there: outdated are %v, devices %v", got, r.devices("bob"))
+	}
+	if got := r.openCursor("carol", "phone"); got != carols {
+		t.Errorf("another user's device is %+v, was %+v", got, carols)
 	}
 }
 
