@@ -12,6 +12,8 @@ import (
 type userCmd struct {
 	Add    userAddCmd    `cmd:"" help:"Add a user."`
 	Passwd userPasswdCmd `cmd:"" help:"Change a user's password."`
+	Remove userRemoveCmd `cmd:"" help:"Remove a user."`
+	List   userListCmd   `cmd:"" help:"Print all users."`
 }
 
 type userAddCmd struct {
@@ -82,6 +84,37 @@ func (c *userPasswdCmd) Run(ctx context.Context, term terminal) error {
 		return fmt.Errorf("user %s: %w", id, err)
 	}
 	fmt.Fprintf(term.out, "user %s has a new password\n", id)
+	return nil
+}
+
+type userRemoveCmd struct {
+	UserID string `arg:"" name:"userid" help:"The userid."`
+	shardFlags
+}
+
+// Help is printed below the flags' summary.
+func (userRemoveCmd) Help() string {
+	return `It takes effect on all servers at once: the user can no longer log in, nothing can be sent to the user, and open
+streams are closed within 5 seconds. What was sent to the user is read by nobody any more, not even by a later user of
+the same name, and is deleted when its time comes, as all messages are.`
+}
+
+func (c *userRemoveCmd) Run(ctx context.Context, term terminal) error {
+	id := chat.UserID(c.UserID)
+	if err := chat.CheckUserID(id); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	store, err := c.open(ctx, term)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	ctx, cancel := context.WithTimeout(ctx, shardTime)
+	defer cancel()
+	if err := store.RemoveUser(ctx, id); err != nil {
+		return fmt.Errorf("user %s: %w", id, err)
+	}
+	fmt.Fprintf(term.out, "user %s is removed\n", id)
 	return nil
 }
 
