@@ -86,6 +86,9 @@ func (p *Proxy) Ready() error {
 // Links is how many servers the proxy routes to now.
 func (p *Proxy) Links() int { return len(p.route.Load().links) }
 
+// Linked says whether the proxy routes to a server now.
+func (p *Proxy) Linked(server string) bool { return p.route.Load().links[server] != nil }
+
 // Poll hands a poll to the client's server, or drops and counts it. It implements [edge.Handler]. It does not allocate.
 func (p *Proxy) Poll(from edge.Caller, poll wire.Poll, _ edge.Pusher) {
 	conn := p.route.Load().owner(ring.ClientKey(from.Addr, p.seed))

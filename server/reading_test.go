@@ -173,8 +173,11 @@ func TestAServerIsReadyWhenEveryShardHasAnswered(t *testing.T) {
 	if err := n.Ready(); err != nil {
 		t.Errorf("a shard that is lost later: %v, want ready still", err)
 	}
+	shard := n.store.Shards()[0]
+	eventually(t, "it is known that the shard is silent", func() bool { return n.ShardSilence(shard) > 0 })
 	bob := newClient(t, "bob")
 	n.say("alice", "bob", "hello")
 	n.store.on("Arrivals", nil)
 	bob.gets(n, "hello")
+	eventually(t, "the shard is heard again", func() bool { return n.ShardSilence(shard) == 0 })
 }

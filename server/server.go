@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -207,16 +206,6 @@ func (s *Server) sweepUntil(ctx context.Context) {
 		}
 		s.accounts.sweep(s.clock())
 	}
-}
-
-// Ready says why the server is not ready to serve: a shard has not answered since its start.
-func (s *Server) Ready() error {
-	for number, sh := range s.shards {
-		if !sh.reader.ready() {
-			return fmt.Errorf("shard %s has not answered yet", s.store.Name(number))
-		}
-	}
-	return nil
 }
 
 // Hint says that a shard has something new, as another server has told.

@@ -19,8 +19,8 @@ import (
 type admin struct {
 	listener net.Listener
 	metrics  *metrics.Metrics
-	ready    atomic.Pointer[func() error] // nil error: the node serves
-	draining atomic.Bool                  // then it is not ready, whatever ready says
+	looks    atomic.Pointer[func() []check] // what decides whether the node serves, and what else is to be known of it
+	draining atomic.Bool                    // then it is not ready, whatever looks say
 }
 
 func listenAdmin(addr string, m *metrics.Metrics) (*admin, error) {
@@ -33,11 +33,13 @@ func listenAdmin(addr string, m *metrics.Metrics) (*admin, error) {
 	return a, nil
 }
 
-// ask makes ready what decides whether the node is ready.
-func (a *admin) ask(ready func() error) { a.ready.Store(&ready) }
+// ask makes look what decides whether the node is ready. It must not wait for anything.
+func (a *admin) ask(look func() []check) { a.looks.Store(&look) }
 
 // notReady says why the node is not ready, until something else is said.
-func (a *admin) notReady(err error) { a.ask(func() error { return err }) }
+func (a *admin) notReady(err error) {
+	a.ask(func() []check { return []check{{name: "start", err: err}} })
+}
 
 // serveAround answers while node runs, and ends node if it cannot.
 func (a *admin) serveAround(ctx context.Context, node func(context.Context) error) error {
@@ -73,16 +75,4 @@ func (a *admin) serve(ctx context.Context) error {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil
-}
-
-func (a *admin) handleReady(w http.ResponseWriter, _ *http.Request) {
-	err := (*a.ready.Load())()
-	if a.draining.Load() {
-		err = errors.New("the node is draining")
-	}
-	if err != nil {
-		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }

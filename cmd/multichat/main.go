@@ -30,6 +30,7 @@ type cli struct {
 	User    userCmd    `cmd:"" help:"Manage users."`
 	Shard   shardCmd   `cmd:"" help:"Manage shards, the databases that hold messages and users."`
 	Keys    keysCmd    `cmd:"" help:"Make keys."`
+	Health  healthCmd  `cmd:"" help:"Ask a proxy or a server whether it is ready to serve."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

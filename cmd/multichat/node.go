@@ -34,7 +34,7 @@ type node struct {
 	cluster *cluster.Cluster
 	links   *link.Counters
 	admin   *admin                // nil: nobody asks
-	ready   func() error          // nil error: the node serves
+	look    func() []check        // whether the node serves
 	prepare func(context.Context) // before the others are told that this node leaves; may be nil
 }
 
@@ -128,7 +128,7 @@ const drainTime = time.Second
 // that the node is leaving, so that it is stopped first.
 func (n *node) serve(ctx context.Context, services ...service) error {
 	if n.admin != nil {
-		n.admin.ask(n.ready)
+		n.admin.ask(n.look)
 	}
 	all := append([]service{{"gossip", n.cluster.Serve}}, services...)
 	all = append(all, service{"drain", n.drain})

@@ -87,7 +87,7 @@ func TestAServerThatWaitsSaysSoOnceAMinute(t *testing.T) {
 		if lines := strings.Count(logged.String(), "level=WARN"); lines != 3 {
 			t.Errorf("%d lines in 150 s; want 3, the first at once:\n%s", lines, &logged)
 		}
-		if err := (*a.ready.Load())(); err == nil || !strings.Contains(err.Error(), "shard a") {
+		if err := (*a.looks.Load())()[0].err; err == nil || !strings.Contains(err.Error(), "shard a") {
 			t.Errorf("not ready because of %v; want the shard named", err)
 		}
 	})

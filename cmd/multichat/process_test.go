@@ -215,6 +215,8 @@ type cluster struct {
 	args    [][]string // of the servers, to start them again
 	admins  []string   // of the servers
 
+	proxyAdmin string // of the proxy that was started last
+
 	addresses int // how many addresses of clients startStreamAt has tried
 }
 
@@ -277,6 +279,7 @@ func (c *cluster) startProxyWith(i, servers int, more ...string) (*process, gate
 	c.t.Helper()
 	g := gate{loopback(freePort(c.t, 0)), loopback(freePort(c.t, 0))}
 	admin := loopback(freePort(c.t, 0))
+	c.proxyAdmin = admin
 	name := fmt.Sprintf("proxy-%d", i+1)
 	p := startProcess(c.t, name, append([]string{"proxy", "--name", name, "--udp", g.udp, "--tcp", g.tcp,
 		"--gossip", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", admin}, slices.Concat(c.seeds, more)...)...)

@@ -93,8 +93,27 @@ func newProxyNode(cfg proxyConfig) (*proxyNode, error) {
 		n.discard()
 		return nil, err
 	}
-	n.ready, n.prepare = n.router.Ready, n.edge.Drain
+	n.look, n.prepare = n.checkServers, n.edge.Drain
 	return n, nil
+}
+
+// checkServers looks for links to the servers that the gossip names. One is enough to serve.
+func (n *proxyNode) checkServers() []check {
+	checks := []check{{name: "a link to a live server", err: n.router.Ready()}}
+	for _, m := range n.cluster.Members() {
+		if m.Role != cluster.Server {
+			continue
+		}
+		c := check{name: "link to " + m.Name}
+		switch {
+		case m.Draining:
+			c.warning = "the server is leaving"
+		case !n.router.Linked(m.Name):
+			c.warning = "there is none now; clients go to the other servers"
+		}
+		checks = append(checks, c)
+	}
+	return checks
 }
 
 func (n *proxyNode) serve(ctx context.Context) error {

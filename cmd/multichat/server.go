@@ -86,9 +86,10 @@ type serverConfig struct {
 // serverNode is a chat server with everything around it.
 type serverNode struct {
 	*node
-	logic *server.Server
-	links *link.Listener
-	edge  *edge.Edge // nil without clients of its own
+	logic  *server.Server
+	shards *shardstore.Store
+	links  *link.Listener
+	edge   *edge.Edge // nil without clients of its own
 }
 
 // stopGrace is how long requests that are under way may go on when a node stops.
@@ -123,8 +124,23 @@ func newServerNode(cfg serverConfig) (*serverNode, error) {
 		n.discardEdge()
 		return nil, err
 	}
-	n.ready, n.prepare = n.logic.Ready, n.logic.Drain
+	n.shards = cfg.store
+	n.look, n.prepare = n.checkShards, n.logic.Drain
 	return n, nil
+}
+
+// checkShards looks whether each shard answers. One that is lost after it has answered once is no reason to send this
+// server's clients to another, which has lost it, too.
+func (n *serverNode) checkShards() []check {
+	var checks []check
+	for _, number := range n.shards.Shards() {
+		c := check{name: "shard " + n.shards.Name(number), err: n.logic.ShardReady(number)}
+		if silence := n.logic.ShardSilence(number); silence > 0 {
+			c.warning = fmt.Sprintf("it has not answered for %v; what is sent to its users waits, or is refused", silence.Round(time.Second))
+		}
+		checks = append(checks, c)
+	}
+	return checks
 }
 
 // advertisedLink keeps the host that was asked for, which may be a name or none, with the port that was got.
