@@ -24,11 +24,12 @@ test: ## every test, with the race detector where a C compiler is found
 	@$(if $(RACE),,echo 'make test: no C compiler is found, so the race detector is off')
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -p 1 -shuffle=on -timeout 15m $(GOTESTFLAGS) ./...
 
-lint: ## gofmt, go vet and the table of imports
+lint: ## gofmt, go vet, the table of imports and the names of metrics
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd:" $$unformatted; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./...
 	$(GO) test -count=1 -run TestImportTable ./cmd/multichat
+	$(GO) test -count=1 ./internal/metrics
 
 bench: ## the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -70,6 +70,7 @@ func (f nodeFlags) run(
 	if cfg.admin, err = listenAdmin(f.Admin, cfg.metrics); err != nil {
 		return err
 	}
+	describeProcess(cfg.metrics)
 	cfg.log.Info("admin", "address", cfg.admin.listener.Addr().String())
 	return cfg.admin.serveAround(ctx, func(ctx context.Context) error { return node(ctx, cfg) })
 }

@@ -125,6 +125,9 @@ func newServerNode(cfg serverConfig) (*serverNode, error) {
 		return nil, err
 	}
 	n.shards = cfg.store
+	for _, number := range n.shards.Shards() {
+		cfg.metrics.WatchShard(n.shards.Name(number), func() bool { return n.logic.ShardSilence(number) == 0 })
+	}
 	n.look, n.prepare = n.checkShards, n.logic.Drain
 	return n, nil
 }

@@ -3,6 +3,8 @@
 package metrics
 
 import (
+	"runtime"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -73,6 +75,28 @@ func (m *Metrics) CountLinks(refused, sendsBusy, pushesBusy, streamsBusy func() 
 	} {
 		m.Registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, c.value))
 	}
+}
+
+// SetBuild publishes which build this is.
+func (m *Metrics) SetBuild(version string) {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "multichat_build_info", Help: "1, with what was built and by which Go.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
+	build.Set(1)
+	m.Registry.MustRegister(build)
+}
+
+// WatchShard publishes whether a shard answers at present. Its name is the operators', as in --shard.
+func (m *Metrics) WatchShard(name string, answers func() bool) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "multichat_shard_up", Help: "Whether a shard answers this server: 1 if it does.",
+		ConstLabels: prometheus.Labels{"shard": name}},
+		func() float64 {
+			if answers() {
+				return 1
+			}
+			return 0
+		}))
 }
 
 // SetRingDigest publishes the digest of the ring's table. A gauge is a float, which holds 48 bits exactly.

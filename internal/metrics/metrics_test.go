@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -21,6 +22,11 @@ func used() *metrics.Metrics {
 	m.Takeovers.WithLabelValues("ok").Inc()
 	m.Members.WithLabelValues("server").Set(3)
 	m.SetRingDigest(1)
+	m.SetBuild("v1.2.3")
+	m.WatchShard("a", func() bool { return true })
+	m.WatchShard("b", func() bool { return false })
+	none := func() float64 { return 0 }
+	m.CountLinks(none, none, none, none)
 	return m
 }
 
@@ -39,7 +45,12 @@ func TestNamesAndLabelsAreSettled(t *testing.T) {
 		got = append(got, name)
 	}
 	want := []string{
+		"multichat_build_info{goversion}{version}",
 		"multichat_drops_total{reason}",
+		"multichat_link_pushes_busy_total",
+		"multichat_link_refused_total",
+		"multichat_link_sends_busy_total",
+		"multichat_link_streams_busy_total",
 		"multichat_logins_total{outcome}",
 		"multichat_members{role}",
 		"multichat_polls_total",
@@ -47,6 +58,7 @@ func TestNamesAndLabelsAreSettled(t *testing.T) {
 		"multichat_ring_digest",
 		"multichat_sends_total{outcome}",
 		"multichat_server_streams",
+		"multichat_shard_up{shard}",
 		"multichat_stream_ends_total{reason}",
 		"multichat_streams",
 		"multichat_takeovers_total{outcome}",
@@ -64,6 +76,18 @@ func TestNodesOfOneProcessCountApart(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(b.Registry, "multichat_polls_total", "multichat_sends_total"); err != nil || n != 1 {
 		t.Errorf("the other node shows %d series, %v; want its polls alone", n, err)
+	}
+}
+
+func TestAShardIsUpWhileItAnswers(t *testing.T) {
+	want := `
+# HELP multichat_shard_up Whether a shard answers this server: 1 if it does.
+# TYPE multichat_shard_up gauge
+multichat_shard_up{shard="a"} 1
+multichat_shard_up{shard="b"} 0
+`
+	if err := testutil.GatherAndCompare(used().Registry, strings.NewReader(want), "multichat_shard_up"); err != nil {
+		t.Error(err)
 	}
 }
 
