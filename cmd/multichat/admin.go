@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,21 +16,25 @@ import (
 	"multichat/internal/metrics"
 )
 
-// admin is what operators and probes ask: /livez, /readyz and /metrics, on a listener of its own. It answers from before
-// its node exists until the node has ended.
+// admin is what operators and probes ask: /livez, /readyz, /metrics and /loglevel, on a listener of its own. It answers
+// from before its node exists until the node has ended.
 type admin struct {
 	listener net.Listener
 	metrics  *metrics.Metrics
+	log      *slog.Logger
 	looks    atomic.Pointer[func() []check] // what decides whether the node serves, and what else is to be known of it
 	draining atomic.Bool                    // then it is not ready, whatever looks say
+
+	level        *slog.LevelVar // of log
+	settingLevel sync.Mutex     // one change at a time
 }
 
-func listenAdmin(addr string, m *metrics.Metrics) (*admin, error) {
+func listenAdmin(addr string, m *metrics.Metrics, log *slog.Logger, level *slog.LevelVar) (*admin, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, listenError("admin", addr, err)
 	}
-	a := &admin{listener: l, metrics: m}
+	a := &admin{listener: l, metrics: m, log: log, level: level}
 	a.notReady(errors.New("the node is starting"))
 	return a, nil
 }
@@ -60,6 +66,8 @@ func (a *admin) serve(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.handleReady)
+	mux.HandleFunc("GET /loglevel", a.handleLogLevel)
+	mux.HandleFunc("PUT /loglevel", a.handleSetLogLevel)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.Registry, promhttp.HandlerOpts{}))
 	server := &http.Server{
 		Handler:           mux,

@@ -106,7 +106,8 @@ type demoServer struct {
 }
 
 func newDemo(ctx context.Context, c *demoCmd, dir string, term terminal) (*demo, error) {
-	d := &demo{cmd: c, dir: dir, log: c.logger(term.err, slog.LevelWarn)}
+	log, _ := c.logger(term.err, slog.LevelWarn)
+	d := &demo{cmd: c, dir: dir, log: log}
 	err := d.build(ctx)
 	if err != nil {
 		d.discard()

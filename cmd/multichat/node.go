@@ -19,7 +19,7 @@ type nodeFlags struct {
 	Gossip         string   `default:":9010" placeholder:"ADDR" help:"Address of the gossip, UDP and TCP, on which the nodes find each other; ${default} unless given."`
 	Join           []string `placeholder:"HOST:PORT" help:"Gossip address of a node to find the others through; may be repeated, and may name this node or nodes that are not up yet."`
 	ClusterKeyFile string   `required:"" type:"path" placeholder:"FILE" help:"File with the cluster key, as made by \"multichat keys new\"; the same for all nodes."`
-	Admin          string   `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address of /livez, /readyz and /metrics; port 0 takes a free one, which is logged; ${default} unless given."`
+	Admin          string   `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address of /livez, /readyz, /metrics and /loglevel; port 0 takes a free one, which is logged; ${default} unless given."`
 	Advertise      string   `placeholder:"HOST" help:"Host that the other nodes are told, when it is not the one this machine reaches others from."`
 
 	logFlags
@@ -56,18 +56,19 @@ type nodeConfig struct {
 
 // run runs a node as the flags say, behind its admin listener.
 func (f nodeFlags) run(
-	ctx context.Context, role cluster.Role, log *slog.Logger, node func(context.Context, nodeConfig) error,
+	ctx context.Context, role cluster.Role, term terminal, node func(context.Context, nodeConfig) error,
 ) error {
 	for _, seed := range f.Join {
 		if err := checkAddrs("join", seed); err != nil {
 			return err
 		}
 	}
+	log, level := f.logger(term.err, slog.LevelInfo)
 	cfg, err := f.config(role, log)
 	if err != nil {
 		return err
 	}
-	if cfg.admin, err = listenAdmin(f.Admin, cfg.metrics); err != nil {
+	if cfg.admin, err = listenAdmin(f.Admin, cfg.metrics, cfg.log, level); err != nil {
 		return err
 	}
 	describeProcess(cfg.metrics)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 
 	"multichat/internal/chat"
 	"multichat/internal/cluster"
@@ -31,7 +30,6 @@ Any number of proxies may run side by side; they share nothing.`
 }
 
 func (c *proxyCmd) Run(ctx context.Context, term terminal) error {
-	log := c.logger(term.err, slog.LevelInfo)
 	if err := checkAddrs("gossip", c.Gossip, "admin", c.Admin, "udp", c.UDP, "tcp", c.TCP, "tls", c.TLS); err != nil {
 		return err
 	}
@@ -44,7 +42,7 @@ func (c *proxyCmd) Run(ctx context.Context, term terminal) error {
 	if c.MaxAddrConns < 0 || c.MaxAddrPolls < 0 {
 		return usagef("--max-addr-conns and --max-addr-polls cannot be negative; 0 is any number")
 	}
-	return c.run(ctx, cluster.Proxy, log, c.serve)
+	return c.run(ctx, cluster.Proxy, term, c.serve)
 }
 
 func (c *proxyCmd) serve(ctx context.Context, cfg nodeConfig) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"slices"
 	"time"
@@ -39,7 +38,6 @@ func (serverCmd) Help() string {
 }
 
 func (c *serverCmd) Run(ctx context.Context, term terminal) error {
-	log := c.logger(term.err, slog.LevelInfo)
 	if (c.UDP == "") != (c.TCP == "") {
 		return usagef("--udp and --tcp go together: give both to serve clients without a proxy, or none")
 	}
@@ -56,7 +54,7 @@ func (c *serverCmd) Run(ctx context.Context, term terminal) error {
 	if c.MaxUserSends < 0 || c.MaxUserBurst < 1 || c.MaxUserStreams < 0 {
 		return usagef("--max-user-sends and --max-user-streams are 0 or more, --max-user-burst 1 or more")
 	}
-	return c.run(ctx, cluster.Server, log, c.serve)
+	return c.run(ctx, cluster.Server, term, c.serve)
 }
 
 // serve opens the shards, however long it takes until they answer, and serves.
