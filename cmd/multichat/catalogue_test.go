@@ -57,7 +57,21 @@ var mistakes = []mistake{
 	{"an address of another machine", nil, "proxy --cluster-key-file {dir}/key --gossip 127.0.0.1:0 --udp 192.0.2.1:0 --tcp 127.0.0.1:0", 1,
 		[]string{"192.0.2.1", "no address", "--udp"}},
 	{"a number that is none, in the environment", []string{"MULTICHAT_MAX_TEXT=lots"}, "proxy --cluster-key-file {dir}/key", 2,
-		[]string{"MULTICHAT_MAX_TEXT", "lots"}},
+		[]string{`--max-text (from MULTICHAT_MAX_TEXT): "lots" is no whole number`}},
+	{"a number that is too great, in the environment", []string{"MULTICHAT_MAX_TEXT=70000"}, "proxy --cluster-key-file {dir}/key", 2,
+		[]string{"--max-text (from MULTICHAT_MAX_TEXT) 70000 is not between 1 and 65536"}},
+	{"a word that is none, in the environment", []string{"MULTICHAT_LOG_LEVEL=loud"}, "proxy --cluster-key-file {dir}/key", 2,
+		[]string{"--log-level (from MULTICHAT_LOG_LEVEL)", `"warn"`}},
+	{"a variable that is overridden, and an argument", []string{"MULTICHAT_UDP=:7"}, "proxy --cluster-key-file {dir}/key --udp 7", 2,
+		[]string{"--udp 7 is not of the form"}},
+	{"a port in use, in the environment", []string{"MULTICHAT_TCP={tcp}"},
+		"proxy --cluster-key-file {dir}/key --gossip 127.0.0.1:0 --udp 127.0.0.1:0", 1, []string{"{tcp} is in use", "--tcp (from MULTICHAT_TCP)"}},
+	{"a key file that is not there, in the environment", []string{"MULTICHAT_CLUSTER_KEY_FILE={dir}/none"}, "proxy", 2,
+		[]string{"--cluster-key-file (from MULTICHAT_CLUSTER_KEY_FILE)", "keys new"}},
+	{"a shard's password in a URL that is none, in the environment", []string{"MULTICHAT_SHARD=a=mysql://x:hunter2@h:x/db"},
+		"user list", 2, []string{"--shard (from MULTICHAT_SHARD): shard a: its URL names no host"}},
+	{"a node's name that cannot be one", nil, "proxy --cluster-key-file {dir}/key --name a/b", 2, []string{`--name`, `"a/b"`, "letters"}},
+	{"an admin listener without an address", nil, "proxy --cluster-key-file {dir}/key --admin=", 2, []string{"--admin is empty", "loopback"}},
 	{"messages kept for an hour", nil, "server --cluster-key-file {dir}/key --shard a=sqlite:{dir}/a.db --retention 1h", 2,
 		[]string{"--retention", "1d or more"}},
 	{"half of TLS", nil, "proxy --cluster-key-file {dir}/key --tls :9003", 2, []string{"--tls-cert", "--tls-key"}},
@@ -87,7 +101,11 @@ func TestMistakesAreAnsweredWithWhatToDo(t *testing.T) {
 				args[i] = fill.Replace(args[i])
 			}
 			begin := time.Now()
-			out, code := runIn(t, append([]string{"MULTICHAT_PASSWORD=demo"}, m.env...), "", args...)
+			env := []string{"MULTICHAT_PASSWORD=demo"}
+			for _, variable := range m.env {
+				env = append(env, fill.Replace(variable))
+			}
+			out, code := runIn(t, env, "", args...)
 			if code != m.code {
 				t.Errorf("exit code %d, want %d", code, m.code)
 			}

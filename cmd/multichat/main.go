@@ -30,6 +30,7 @@ type cli struct {
 	User    userCmd    `cmd:"" help:"Manage users."`
 	Shard   shardCmd   `cmd:"" help:"Manage shards, the databases that hold messages and users."`
 	Keys    keysCmd    `cmd:"" help:"Make keys."`
+	Config  configCmd  `cmd:"" help:"Show settings."`
 	Health  healthCmd  `cmd:"" help:"Ask a proxy or a server whether it is ready to serve."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
@@ -47,6 +48,7 @@ type terminal struct {
 }
 
 func main() {
+	forgetEmpty()
 	os.Exit(run(os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr}))
 }
 
@@ -74,14 +76,14 @@ func run(args []string, term terminal) int {
 	case exited >= 0:
 		return exited // help was asked for, and printed
 	case err != nil:
-		fmt.Fprintf(term.err, "multichat: %s; see multichat%s --help\n", withoutSecrets(err), commandOf(err))
+		fmt.Fprintf(term.err, "multichat: %s; see multichat%s --help\n", parseError(err), commandOf(err))
 		return exitUsage
 	}
 	err = parsed.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && isDaemon(parsed.Command()) {
 		return exitDone // it was told to end before it had begun
 	}
-	return report(term, err)
+	return report(term, parsed, err)
 }
 
 // sameSignal is how long after the first signal another one counts as the same.
@@ -103,7 +105,7 @@ func commandOf(err error) string {
 }
 
 // urlSecret is a user and a password in a URL.
-var urlSecret = regexp.MustCompile(`://[^\s:@]*:\S*@`)
+var urlSecret = regexp.MustCompile(`://([^\s:@]*):\S*@`)
 
 // withoutSecrets is a parse error without the passwords of URLs: it may repeat an argument that is in the wrong place.
 func withoutSecrets(err error) string { return urlSecret.ReplaceAllString(err.Error(), "://…@") }
@@ -141,12 +143,12 @@ func sentence(err error) string {
 	return text
 }
 
-// report prints an error, if there is one, and turns it into an exit code.
-func report(term terminal, err error) int {
+// report prints an error of the command that was called, if there is one, and turns it into an exit code.
+func report(term terminal, parsed *kong.Context, err error) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(term.err, "multichat: %s\n", sentence(err))
+	fmt.Fprintf(term.err, "multichat: %s\n", withOrigins(sentence(err), parsed))
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
 	}

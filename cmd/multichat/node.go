@@ -58,11 +58,6 @@ type nodeConfig struct {
 func (f nodeFlags) run(
 	ctx context.Context, role cluster.Role, term terminal, node func(context.Context, nodeConfig) error,
 ) error {
-	for _, seed := range f.Join {
-		if err := checkAddrs("join", seed); err != nil {
-			return err
-		}
-	}
 	log, level := f.logger(term.err, slog.LevelInfo)
 	cfg, err := f.config(role, log)
 	if err != nil {
@@ -76,19 +71,45 @@ func (f nodeFlags) run(
 	return cfg.admin.serveAround(ctx, func(ctx context.Context) error { return node(ctx, cfg) })
 }
 
+// check says what can be seen to be wrong with the settings.
+func (f nodeFlags) check() error {
+	if f.Admin == "" {
+		return usagef("--admin is empty: give HOST:PORT, or leave it out for a free port of the loopback interface")
+	}
+	for _, seed := range f.Join {
+		if err := checkAddrs("join", seed); err != nil {
+			return err
+		}
+	}
+	if f.Name != "" {
+		if err := cluster.CheckName(f.Name); err != nil {
+			return usagef("--name: %w", err)
+		}
+	}
+	return checkAddrs("gossip", f.Gossip, "admin", f.Admin)
+}
+
+// nodeName is the name that was given, or one that is as lasting.
+func (f nodeFlags) nodeName(role cluster.Role) (string, error) {
+	if f.Name != "" {
+		return f.Name, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", usagef("the host's name cannot be told (%w); give this node one with --name", err)
+	}
+	return role.String() + "-" + host, nil
+}
+
 // config turns flags into a configuration; link, hints and admin are the caller's to add.
 func (f nodeFlags) config(role cluster.Role, log *slog.Logger) (nodeConfig, error) {
 	key, err := readClusterKey(f.ClusterKeyFile)
 	if err != nil {
 		return nodeConfig{}, err
 	}
-	name := f.Name
-	if name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return nodeConfig{}, usagef("the host's name cannot be told (%w); give this node one with --name", err)
-		}
-		name = role.String() + "-" + host
+	name, err := f.nodeName(role)
+	if err != nil {
+		return nodeConfig{}, err
 	}
 	return nodeConfig{name: name, role: role, key: key, gossip: f.Gossip, join: f.Join, advertise: f.Advertise,
 		log: log.With("node", name), metrics: metrics.New(), links: new(link.Counters)}, nil

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"multichat/internal/chat"
 	"multichat/shardstore"
 )
@@ -46,7 +48,7 @@ func TestShardsThatDoNotAnswerAreTriedAgain(t *testing.T) {
 				var said bytes.Buffer
 				term := terminal{err: &said}
 				err := shardFlags{}.once(t.Context(), term, answers(&tries, c.says...))
-				if code := report(term, err); code != c.code || tries != c.tries || time.Since(begin) > shardTime {
+				if code := report(term, new(kong.Context), err); code != c.code || tries != c.tries || time.Since(begin) > shardTime {
 					t.Errorf("exit code %d with %v after %d tries and %v; want %d after %d", code, err, tries, time.Since(begin),
 						c.code, c.tries)
 				}

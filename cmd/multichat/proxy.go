@@ -18,9 +18,9 @@ type proxyCmd struct {
 	TLSCert string `name:"tls-cert" type:"path" placeholder:"FILE" help:"PEM file of the certificate and its chain. A new one is taken up without a restart."`
 	TLSKey  string `name:"tls-key" type:"path" placeholder:"FILE" help:"PEM file of the certificate's key."`
 
-	MaxText      int `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536. Set it alike on the servers."`
-	MaxAddrConns int `default:"4096" placeholder:"N" help:"Connections from one client address at once, an IPv6 address being its /64; ${default} unless given, 0 for any number. One more is answered busy."`
-	MaxAddrPolls int `default:"2000" placeholder:"N" help:"Polls from one client address a second; ${default} unless given, 0 for any number. Those beyond are dropped."`
+	MaxText      int `default:"4000" placeholder:"BYTES" unit:"bytes" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536. Set it alike on the servers."`
+	MaxAddrConns int `default:"4096" placeholder:"N" unit:"connections" help:"Connections from one client address at once, an IPv6 address being its /64; ${default} unless given, 0 for any number. One more is answered busy."`
+	MaxAddrPolls int `default:"2000" placeholder:"N" unit:"polls/s" help:"Polls from one client address a second; ${default} unless given, 0 for any number. Those beyond are dropped."`
 }
 
 // Help is printed below the flags' summary.
@@ -30,7 +30,17 @@ Any number of proxies may run side by side; they share nothing.`
 }
 
 func (c *proxyCmd) Run(ctx context.Context, term terminal) error {
-	if err := checkAddrs("gossip", c.Gossip, "admin", c.Admin, "udp", c.UDP, "tcp", c.TCP, "tls", c.TLS); err != nil {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return c.run(ctx, cluster.Proxy, term, c.serve)
+}
+
+func (c *proxyCmd) check() error {
+	if err := c.nodeFlags.check(); err != nil {
+		return err
+	}
+	if err := checkAddrs("udp", c.UDP, "tcp", c.TCP, "tls", c.TLS); err != nil {
 		return err
 	}
 	if c.MaxText < 1 || c.MaxText > chat.MaxText {
@@ -42,7 +52,7 @@ func (c *proxyCmd) Run(ctx context.Context, term terminal) error {
 	if c.MaxAddrConns < 0 || c.MaxAddrPolls < 0 {
 		return usagef("--max-addr-conns and --max-addr-polls cannot be negative; 0 is any number")
 	}
-	return c.run(ctx, cluster.Proxy, term, c.serve)
+	return nil
 }
 
 func (c *proxyCmd) serve(ctx context.Context, cfg nodeConfig) error {

@@ -22,11 +22,11 @@ type serverCmd struct {
 	UDP  string `placeholder:"ADDR" env:"MULTICHAT_SERVER_UDP" help:"Serve clients without a proxy: address for their polls. Needs --tcp."`
 	TCP  string `placeholder:"ADDR" env:"MULTICHAT_SERVER_TCP" help:"Serve clients without a proxy: address for their messages. Needs --udp."`
 
-	MaxText        int `default:"4000" placeholder:"BYTES" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
+	MaxText        int `default:"4000" placeholder:"BYTES" unit:"bytes" help:"Limit of one message's text, in bytes; ${default} unless given, at most 65536."`
 	Retention      age `default:"30d" placeholder:"D" help:"How long messages are kept, delivered or not, and devices that nobody sees: days like 90d or hours like 36h; ${default} unless given, at least 1d. Set it alike on all servers."`
-	MaxUserSends   int `default:"200" placeholder:"N" help:"Messages a second from one user; ${default} unless given, 0 for any number. Those beyond are answered busy."`
-	MaxUserBurst   int `default:"1000" placeholder:"N" help:"Messages of one user at once, before --max-user-sends counts; ${default} unless given."`
-	MaxUserStreams int `default:"64" placeholder:"N" help:"Streams of one user at once; ${default} unless given, 0 for any number. One more is answered busy."`
+	MaxUserSends   int `default:"200" placeholder:"N" unit:"messages/s" help:"Messages a second from one user; ${default} unless given, 0 for any number. Those beyond are answered busy."`
+	MaxUserBurst   int `default:"1000" placeholder:"N" unit:"messages" help:"Messages of one user at once, before --max-user-sends counts; ${default} unless given."`
+	MaxUserStreams int `default:"64" placeholder:"N" unit:"streams" help:"Streams of one user at once; ${default} unless given, 0 for any number. One more is answered busy."`
 
 	Engine server.Engine `default:"event" placeholder:"NAME" help:"How messages are stored: event, in batches as they form, or sync, one by one; ${default} unless given. Both promise the same."`
 }
@@ -38,10 +38,20 @@ func (serverCmd) Help() string {
 }
 
 func (c *serverCmd) Run(ctx context.Context, term terminal) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return c.run(ctx, cluster.Server, term, c.serve)
+}
+
+func (c *serverCmd) check() error {
+	if err := c.nodeFlags.check(); err != nil {
+		return err
+	}
 	if (c.UDP == "") != (c.TCP == "") {
 		return usagef("--udp and --tcp go together: give both to serve clients without a proxy, or none")
 	}
-	if err := checkAddrs("link", c.Link, "gossip", c.Gossip, "admin", c.Admin, "udp", c.UDP, "tcp", c.TCP); err != nil {
+	if err := checkAddrs("link", c.Link, "udp", c.UDP, "tcp", c.TCP); err != nil {
 		return err
 	}
 	if c.MaxText < 1 || c.MaxText > chat.MaxText {
@@ -54,7 +64,7 @@ func (c *serverCmd) Run(ctx context.Context, term terminal) error {
 	if c.MaxUserSends < 0 || c.MaxUserBurst < 1 || c.MaxUserStreams < 0 {
 		return usagef("--max-user-sends and --max-user-streams are 0 or more, --max-user-burst 1 or more")
 	}
-	return c.run(ctx, cluster.Server, term, c.serve)
+	return nil
 }
 
 // serve opens the shards, however long it takes until they answer, and serves.

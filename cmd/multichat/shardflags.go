@@ -35,16 +35,6 @@ func (f shardFlags) AfterApply(parsed *kong.Context) error {
 	return nil
 }
 
-// isArgument tells whether a flag's value comes from the arguments, not from the environment.
-func isArgument(parsed *kong.Context, flag string) bool {
-	for _, p := range parsed.Path {
-		if p.Flag != nil && p.Flag.Name == flag && !p.Resolved {
-			return true
-		}
-	}
-	return false
-}
-
 // options are the settings that all shards are opened with. Nothing else reads the shards' password.
 func (f shardFlags) options() shardstore.Options {
 	opt := shardstore.Options{PasswordFile: f.ShardPasswordFile, AllowNondurable: f.AllowNondurable}
@@ -71,19 +61,27 @@ var betweenShards = regexp.MustCompile(`\s+(?:[a-z0-9._-]+=[a-z0-9]+:)`)
 
 func (l shardList) specs() ([]shardstore.Spec, error) {
 	var specs []shardstore.Spec
+	for _, one := range l.split() {
+		spec, err := shardstore.ParseSpec(one)
+		if err != nil {
+			return nil, usagef("--shard: %w", err)
+		}
+		specs = append(specs, spec)
+	}
+	return specs, nil
+}
+
+// split is each NAME=URL by itself.
+func (l shardList) split() (all []string) {
 	for _, text := range l {
 		for text != "" {
 			one := text
 			if at := betweenShards.FindStringIndex(text); at != nil {
 				one = text[:at[0]]
 			}
-			spec, err := shardstore.ParseSpec(one)
-			if err != nil {
-				return nil, &exitError{exitUsage, err}
-			}
-			specs = append(specs, spec)
+			all = append(all, one)
 			text = strings.TrimSpace(text[len(one):])
 		}
 	}
-	return specs, nil
+	return all
 }

@@ -62,7 +62,7 @@ type Config struct {
 }
 
 func (cfg *Config) check() error {
-	if err := checkName(cfg.Name); err != nil {
+	if err := CheckName(cfg.Name); err != nil {
 		return err
 	}
 	if cfg.Key.Len() != chat.ClusterKeyBytes {

@@ -63,8 +63,8 @@ func (m Member) check() error {
 // MaxName is the greatest length of a name in bytes.
 const MaxName = 64
 
-// checkName refuses names that would not survive logs, metrics and the seeds' NAME/ADDRESS form.
-func checkName(name string) error {
+// CheckName refuses names that would not survive logs, metrics and the seeds' NAME/ADDRESS form.
+func CheckName(name string) error {
 	if name == "" {
 		return errors.New("the node has no name: give it one that is its own and stays the same over restarts")
 	}

@@ -44,7 +44,7 @@ var errShortMeta = errors.New("it ends too early")
 
 // decodeMeta reads what another node says of itself. Nothing in b is trusted.
 func decodeMeta(name string, b []byte) (Member, error) {
-	if err := checkName(name); err != nil {
+	if err := CheckName(name); err != nil {
 		return Member{}, err
 	}
 	if len(b) < metaFixed {
