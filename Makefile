@@ -24,12 +24,17 @@ test: ## every test, with the race detector where a C compiler is found
 	@$(if $(RACE),,echo 'make test: no C compiler is found, so the race detector is off')
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -p 1 -shuffle=on -timeout 15m $(GOTESTFLAGS) ./...
 
-lint: ## gofmt, go vet, the table of imports and the names of metrics
+# It checks tests too. Its version is one that knows the Go of go.mod.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.6.1
+
+lint: ## gofmt, go vet, staticcheck, the table of imports, the names of metrics, and known vulnerabilities
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd:" $$unformatted; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags faults ./...
+	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 -run TestImportTable ./cmd/multichat
 	$(GO) test -count=1 ./internal/metrics
+	GO='$(GO)' .ci/vulncheck
 
 bench: ## the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

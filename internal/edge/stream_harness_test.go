@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,24 +111,6 @@ func (c *streamClient) wantErr(t testing.TB, id string, code chat.Code) {
 	}
 	if strings.Contains(line, "secret") {
 		t.Errorf("the client's password is in %q", line)
-	}
-}
-
-// wantLines reads as many lines, in whatever order they come.
-func (c *streamClient) wantLines(t testing.TB, want ...string) {
-	t.Helper()
-	var got []string
-	for range want {
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			t.Fatalf("after %q: %v", got, err)
-		}
-		got = append(got, line)
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Fatalf("the client is told %q; want %q", got, want)
 	}
 }
 
