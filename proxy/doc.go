@@ -38,6 +38,9 @@
 // so that it is stored once. That happens three times at most, and after the first time once in 2 s. Then, or after
 // 14 s, the answer is unknown. Polls are not sent again: the next one comes within a second.
 //
+// A server pushes to its own clients only: when the route changes each push ends with the message on its way, and one for
+// a client that is another server's by then is refused, since that one begins where the store says.
+//
 // # Streams that lose their server
 //
 // A stream stays where it is when servers join: only new logins go by the new ring. When its link breaks, or its server

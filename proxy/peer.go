@@ -12,6 +12,7 @@ import (
 	"multichat/internal/cluster"
 	"multichat/internal/edge"
 	"multichat/internal/link"
+	"multichat/ring"
 )
 
 // peer is one server that the gossip names: it keeps a link to it for as long as the gossip does.
@@ -210,16 +211,26 @@ func (p *peer) giveUp() {
 	p.dropLocked(errSilent)
 }
 
-// countedPusher counts what leaves through this proxy, and hands it to the edge.
-type countedPusher struct {
+// serverPusher is what a server pushes through. It counts what leaves, and hands it to the edge.
+type serverPusher struct {
 	edge.Pusher
-	count func(edge.Receipt)
+	p      *Proxy
+	server string
 }
 
-func (c countedPusher) Push(ctx context.Context, p edge.Push) (edge.Receipt, error) {
-	receipt, err := c.Pusher.Push(ctx, p)
+// Push refuses a server whose client is another's by now: that one begins where the store says, and what both push comes
+// twice. So a push that is under way when the route changes ends there, too.
+func (s serverPusher) Push(ctx context.Context, push edge.Push) (edge.Receipt, error) {
+	route := s.p.route.Load()
+	owner, ok := route.ring.Owner(ring.ClientKey(push.Client, s.p.seed))
+	if ok && owner != s.server {
+		s.p.countPush(edge.Receipt{Outcome: edge.PushBusy})
+		return edge.Receipt{Outcome: edge.PushBusy}, nil
+	}
+	push.Stop = route.replaced
+	receipt, err := s.Pusher.Push(ctx, push)
 	if err == nil {
-		c.count(receipt)
+		s.p.countPush(receipt)
 	}
 	return receipt, err
 }

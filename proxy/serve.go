@@ -40,7 +40,7 @@ func (p *Proxy) Serve(ctx context.Context, pusher edge.Pusher) error {
 	defer cancel()
 	r := &router{
 		Proxy:   p,
-		pusher:  countedPusher{pusher, p.countPush},
+		pusher:  pusher,
 		peers:   make(map[string]*peer),
 		members: new(ring.Ring),
 		next:    make(chan *ring.Ring, 1),
@@ -141,7 +141,7 @@ func (r *router) start(ctx context.Context, m cluster.Member) {
 	started := &peer{
 		name: m.Name,
 		config: link.DialConfig{
-			Identity: r.identity, Name: r.cfg.Name, Peer: m.Name, Pusher: r.pusher,
+			Identity: r.identity, Name: r.cfg.Name, Peer: m.Name, Pusher: serverPusher{r.pusher, r.Proxy, m.Name},
 			Tickets: r.tickets, Counters: r.cfg.Counters,
 		},
 		log:     r.log.With("server", m.Name),

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"multichat/internal/chat"
 	"multichat/internal/crew"
 	"multichat/internal/wire"
 )
@@ -70,7 +69,7 @@ func (d *DialBack) push(ctx context.Context, p Push) Receipt {
 			return Receipt{Outcome: outcome}
 		}
 	}
-	return d.deliver(ctx, netip.AddrPortFrom(p.Client, port), p.Messages)
+	return d.deliver(ctx, netip.AddrPortFrom(p.Client, port), p)
 }
 
 // dialable refuses, once more and beside the business logic, what must never be dialled.
@@ -116,11 +115,11 @@ func (d *DialBack) settle(ctx context.Context, client netip.Addr, ports []uint16
 	return found, PushTaken
 }
 
-// deliver gives messages one after another, each on a connection of its own, until one brings no receipt.
-func (d *DialBack) deliver(ctx context.Context, to netip.AddrPort, messages []chat.Message) Receipt {
+// deliver gives p's messages one after another, each on a connection of its own, until one brings no receipt.
+func (d *DialBack) deliver(ctx context.Context, to netip.AddrPort, p Push) Receipt {
 	var buf []byte
-	for i, m := range messages {
-		if i > 0 && d.pushes.Closed() {
+	for i, m := range p.Messages {
+		if i > 0 && (d.pushes.Closed() || p.stopped()) {
 			return Receipt{Taken: i, Port: to.Port(), Outcome: PushBusy}
 		}
 		buf = wire.AppendNewmsg(buf[:0], m, wire.MaxNewmsg)
@@ -129,7 +128,16 @@ func (d *DialBack) deliver(ctx context.Context, to netip.AddrPort, messages []ch
 			return Receipt{Taken: i, Port: to.Port(), Outcome: outcomeOf(err)}
 		}
 	}
-	return Receipt{Taken: len(messages), Port: to.Port(), Outcome: PushTaken}
+	return Receipt{Taken: len(p.Messages), Port: to.Port(), Outcome: PushTaken}
+}
+
+func (p Push) stopped() bool {
+	select {
+	case <-p.Stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // outcomeOf is what an exchange that failed says of the client.

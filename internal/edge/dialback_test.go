@@ -100,6 +100,20 @@ func TestMessagesArriveOneAfterAnother(t *testing.T) {
 	wantReceipt(t, receive(t, "the receipt", ended), edge.Receipt{Taken: 3, Port: port, Outcome: edge.PushTaken})
 }
 
+func TestAPushThatIsStoppedEndsWithTheMessageOnItsWay(t *testing.T) {
+	host := newHost()
+	stop := make(chan struct{})
+	p := newPeer(t, host, func(p *peer, conn *net.TCPConn) {
+		close(stop)
+		closes(p, conn)
+	})
+	list, newmsgs := messages(3)
+	got := push(t, dialBack(t, edge.Config{}), edge.Push{
+		Client: host, Ports: one(p.port()), Settled: true, Messages: list, Stop: stop})
+	wantReceipt(t, got, edge.Receipt{Taken: 1, Port: p.port(), Outcome: edge.PushBusy})
+	p.wantSeen(t, newmsgs[0])
+}
+
 func TestPushStopsAtTheFirstWithoutReceipt(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -62,6 +62,10 @@ type Push struct {
 	Settled bool
 
 	Messages []chat.Message
+
+	// Stop, when it is closed, ends the push before its next message, as busy. It does not travel over links. nil: nothing
+	// does so.
+	Stop <-chan struct{}
 }
 
 // Receipt says what a client took of a push.
@@ -79,7 +83,7 @@ const (
 	PushRefused                  // no connection, or none that behaves as a client's does
 	PushAmbiguous                // both readings of the port answered, so nothing was sent
 	PushBroken                   // a connection ended without a receipt
-	PushBusy                     // this edge has too much to do, or is about to end; the rest was not tried
+	PushBusy                     // this end has too much to do, leaves, or serves the client elsewhere; the rest was not tried
 )
 
 var outcomeNames = [...]string{"taken", "refused", "ambiguous", "broken", "busy"}
