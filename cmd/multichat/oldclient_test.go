@@ -168,14 +168,18 @@ func (c *oldClient) waitFor(t *testing.T, n int, within time.Duration) []newmsg 
 
 // send sends as the first clients do, but reads the line that they ignore.
 func (c *oldClient) send(to, text string) (reply string, err error) {
-	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.ip, 0)), Timeout: 2 * time.Second}
-	conn, err := dialer.Dial("tcp", c.gate.tcp)
+	conn, err := dialStream(c.ip.String(), c.gate.tcp, nil)
 	if err != nil {
 		return "", err
 	}
+	return oldSend(conn, c.user, c.password, to, text)
+}
+
+// oldSend sends on a connection of the message's own, and closes it.
+func oldSend(conn net.Conn, user, password, to, text string) (reply string, err error) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(conn, "wrmsg:"+c.user+":"+c.password+":"+to+":"+text); err != nil {
+	if _, err := io.WriteString(conn, "wrmsg:"+user+":"+password+":"+to+":"+text); err != nil {
 		return "", err
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {

@@ -277,20 +277,48 @@ func (c *cluster) startProxyKnowing(i, servers int) (*process, gate) {
 
 func (c *cluster) startProxyWith(i, servers int, more ...string) (*process, gate) {
 	c.t.Helper()
-	g := gate{loopback(freePort(c.t, 0)), loopback(freePort(c.t, 0))}
-	admin := loopback(freePort(c.t, 0))
-	c.proxyAdmin = admin
-	name := fmt.Sprintf("proxy-%d", i+1)
-	p := startProcess(c.t, name, append([]string{"proxy", "--name", name, "--udp", g.udp, "--tcp", g.tcp,
-		"--gossip", "127.0.0.1:0", "--cluster-key-file", c.key, "--admin", admin}, slices.Concat(c.seeds, more)...)...)
-	waitReady(c.t, admin)
-	waitUntil(c.t, 10*time.Second, func() error {
-		if n := metric(c.t, admin, `multichat_members{role="server"}`); n != fmt.Sprint(servers) {
-			return fmt.Errorf("%s knows %s of %d servers", name, n, servers)
+	p := c.newProxy(i, more...)
+	p.start(servers)
+	return p.process, p.gate
+}
+
+// proxyNode is a proxy that may be started again, at its gate.
+type proxyNode struct {
+	*process // nil before the first start
+	c        *cluster
+	name     string
+	gate     gate
+	admin    string
+	args     []string
+}
+
+func (c *cluster) newProxy(i int, more ...string) *proxyNode {
+	c.t.Helper()
+	p := &proxyNode{c: c, name: fmt.Sprintf("proxy-%d", i+1), gate: gate{loopback(freePort(c.t, 0)), loopback(freePort(c.t, 0))},
+		admin: loopback(freePort(c.t, 0))}
+	c.proxyAdmin = p.admin
+	p.args = slices.Concat([]string{"proxy", "--name", p.name, "--udp", p.gate.udp, "--tcp", p.gate.tcp, "--gossip", "127.0.0.1:0",
+		"--cluster-key-file", c.key, "--admin", p.admin}, c.seeds, more)
+	return p
+}
+
+// start returns once the proxy knows so many servers.
+func (p *proxyNode) start(servers int) {
+	p.c.t.Helper()
+	p.process = startProcess(p.c.t, p.name, p.args...)
+	waitReady(p.c.t, p.admin)
+	waitMembers(p.c.t, p.admin, "server", servers)
+}
+
+// waitMembers returns once a node knows so many nodes of a role.
+func waitMembers(t testing.TB, admin, role string, want int) {
+	t.Helper()
+	waitUntil(t, 10*time.Second, func() error {
+		if n := metric(t, admin, `multichat_members{role="`+role+`"}`); n != fmt.Sprint(want) {
+			return fmt.Errorf("the node at %s knows %s of %d %ss", admin, n, want, role)
 		}
 		return nil
 	})
-	return p, g
 }
 
 func waitReady(t testing.TB, admin string) {

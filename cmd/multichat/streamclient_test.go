@@ -3,7 +3,6 @@ package main_test
 import (
 	"bufio"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -29,6 +28,7 @@ type streamClient struct {
 	mu      sync.Mutex
 	got     []streamed
 	replies map[string]string // by id: the whole line
+	leaving bool              // it was told bye
 	ended   error             // why nothing more is read
 	news    chan struct{}     // closed, and made anew, whenever something was read
 	done    chan struct{}
@@ -62,15 +62,25 @@ func startStream(t testing.TB, user, device, ip, addr string) *streamClient {
 
 func startStreamOn(t testing.TB, conn net.Conn, user, device, password string, silent bool) *streamClient {
 	t.Helper()
-	c := &streamClient{user: user, conn: conn, silent: silent, replies: make(map[string]string),
-		news: make(chan struct{}), done: make(chan struct{})}
+	c, err := logIn(conn, user, "dev="+device, password, silent)
 	t.Cleanup(c.close)
-	go c.read()
-	c.write("poll;v=2;id=in;dev=" + device + ":" + user + ":" + password + ":0\n")
-	if reply := c.reply(t, "in", 15*time.Second); reply != "ok;id=in" {
-		t.Fatalf("%s logs in and is answered %q", user, reply)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return c
+}
+
+// logIn logs in with an attribute more than there must be. The stream is to be closed, after an error too.
+func logIn(conn net.Conn, user, attribute, password string, silent bool) (*streamClient, error) {
+	c := &streamClient{user: user, conn: conn, silent: silent, replies: make(map[string]string),
+		news: make(chan struct{}), done: make(chan struct{})}
+	go c.read()
+	c.write("poll;v=2;id=in;" + attribute + ":" + user + ":" + password + ":0\n")
+	reply, err := c.awaitReply("in", 15*time.Second)
+	if err == nil && reply != "ok;id=in" {
+		err = fmt.Errorf("%s logs in and is answered %q", user, reply)
+	}
+	return c, err
 }
 
 func (c *streamClient) close() {
@@ -147,7 +157,9 @@ func (c *streamClient) readFrame(r *bufio.Reader) error {
 	case "ping":
 		return c.write("pong;" + rest + "\n")
 	case "bye":
-		return errors.New("bye")
+		c.mu.Lock()
+		c.leaving = true
+		c.mu.Unlock()
 	case "pong":
 	default:
 		return fmt.Errorf("a frame of no known verb: %q", head)
