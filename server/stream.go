@@ -114,24 +114,56 @@ func (st *stream) Ack(ref uint64, mailbox chat.Mailbox, seq chat.Seq) {
 		return
 	}
 	r := st.server.shards[w.feed.box.shard].reader
-	if st.gaveUpTo(w) >= seq || r.newest() >= seq {
+	switch {
+	case st.gaveUpTo(w) >= seq || r.newest() >= seq:
 		st.acknowledge(w, ref, seq)
+	case ref == 0:
+		st.askPlain(w, r, seq)
+	case !st.waits():
+		st.client.Answer(ref, 0, errAcksBusy)
+	default:
+		r.ask(func(newest chat.Seq, refusal *chat.Error) {
+			st.waited()
+			st.acknowledgeUpTo(w, ref, seq, newest, refusal)
+		})
+	}
+}
+
+// acknowledgeUpTo acknowledges if a shard that was asked knows of such a seq.
+func (st *stream) acknowledgeUpTo(w *window, ref uint64, seq, newest chat.Seq, refusal *chat.Error) {
+	if refusal == nil && seq > newest {
+		refusal = chat.Errorf(chat.CodeBadReq, "there is no message %d yet; the newest is %d at most", seq, newest)
+	}
+	if refusal != nil {
+		st.client.Answer(ref, 0, refusal)
 		return
 	}
-	if !st.waits() {
-		st.client.Answer(ref, 0, errAcksBusy)
+	st.acknowledge(w, ref, seq)
+}
+
+// askPlain asks the shard about an ack that wants no answer, unless it is being asked about one already: then the newest
+// of those that come meanwhile is asked about next, and stands for the others. So acks of messages that do not exist,
+// which nothing else bounds, are refused no faster than the shard answers.
+func (st *stream) askPlain(w *window, r *reader, seq chat.Seq) {
+	st.mu.Lock()
+	asking := w.asking
+	if asking {
+		w.askNext = seq
+	}
+	w.asking = true
+	st.mu.Unlock()
+	if asking {
 		return
 	}
 	r.ask(func(newest chat.Seq, refusal *chat.Error) {
-		st.waited()
-		if refusal == nil && seq > newest {
-			refusal = chat.Errorf(chat.CodeBadReq, "there is no message %d yet; the newest is %d at most", seq, newest)
+		st.acknowledgeUpTo(w, 0, seq, newest, refusal)
+		st.mu.Lock()
+		next := w.askNext
+		w.asking, w.askNext = false, 0
+		st.mu.Unlock()
+		if next != 0 {
+			st.Ack(0, w.feed.box.name, next)
 		}
-		if refusal != nil {
-			st.client.Answer(ref, 0, refusal)
-			return
-		}
-		st.acknowledge(w, ref, seq)
 	})
 }
 

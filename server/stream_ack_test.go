@@ -206,6 +206,35 @@ func TestAPlainAckIsAnsweredOnlyIfItIsRefused(t *testing.T) {
 	}
 }
 
+// Whoever acknowledges what does not exist, as fast as it can, gets few refusals: nothing else bounds them.
+func TestPlainAcksThatWaitForTheShardStandForEachOther(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	c.addUsers("alice", "bob")
+	n := c.serve()
+	bob := n.stream("bob", "b", silent)
+	for _, mailbox := range []chat.Mailbox{"bob", chat.Everyone} {
+		before := bob.refusals()
+		release := n.store.hold(t, "Arrivals")
+		seq := c.commit("alice", mailbox, "hello")[0]
+		for i := range 2 * server.MaxStreamAcks {
+			bob.ack(mailbox, seq+1<<20+chat.Seq(i))
+		}
+		bob.ack(mailbox, seq) // this server does not know of it yet
+		release()
+		eventually(t, "the newest ack counts", func() bool {
+			if code := bob.ackStored(mailbox, 0); code != "ok" {
+				t.Fatal(code)
+			}
+			at := c.storedCursor("bob", "b")
+			return at.Inbox == seq || at.Broadcast == seq
+		})
+		if got := bob.refusals() - before; got != 1 {
+			t.Errorf("%s: %d refusals, want the first one's alone", mailbox, got)
+		}
+	}
+}
+
 func TestAStreamThatOnlySendsReadsNothing(t *testing.T) {
 	onBothEngines(1, func(t *testing.T, c *cluster) {
 		c.addUsers("alice", "bob")

@@ -36,6 +36,7 @@ type streamer struct {
 	got     []chat.Message
 	acked   edge.Places // as far as it has acknowledged by itself
 	answers map[uint64]answered
+	plain   int // answers to acks without a ref
 	ended   bool
 	why     error
 	closed  bool
@@ -162,6 +163,9 @@ func (s *streamer) Answer(ref uint64, seq chat.Seq, refusal *chat.Error) {
 		s.t.Errorf("%s: two answers to call %d", s.user, ref)
 	}
 	s.answers[ref] = answered{seq, refusal}
+	if ref == 0 {
+		s.plain++
+	}
 }
 
 // Deliver implements [edge.StreamClient].
@@ -250,6 +254,13 @@ func (s *streamer) isAnswered(ref uint64) bool {
 	defer s.mu.Unlock()
 	_, ok := s.answers[ref]
 	return ok
+}
+
+// refusals is how many acks without a ref were refused.
+func (s *streamer) refusals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plain
 }
 
 func (a answered) code() chat.Code {

@@ -23,6 +23,9 @@ type window struct {
 	retryAt time.Duration // nothing is given before
 	retries uint8         // in a row that did not go through
 	settles bool          // where to begin is not known yet: nothing is given until then
+
+	asking  bool     // the shard is asked about an ack without a ref
+	askNext chat.Seq // the newest such ack since; 0: there is none
 }
 
 // given is a message that a client has been given.
