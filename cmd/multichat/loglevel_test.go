@@ -73,7 +73,8 @@ func TestTrafficIsNotLogged(t *testing.T) {
 		before[i] = lineCount(p)
 	}
 	old := startOldClient(t, "carol", "127.0.4.41", g, older)
-	for i := range 20 {
+	const rounds = 20
+	for i := range rounds {
 		alice := startStream(t, "alice", fmt.Sprint("a", i), fmt.Sprint("127.0.4.", 42+i), g.tcp)
 		alice.mustSend(t, fmt.Sprint("all ", i), "%", "hello")
 		alice.mustSend(t, fmt.Sprint("one ", i), "carol", "hello")
@@ -82,10 +83,12 @@ func TestTrafficIsNotLogged(t *testing.T) {
 		firstReply(t, "127.0.4.70", g.tcp, "poll;v=2;id=in:alice:wrong:0\n")
 		firstReply(t, "127.0.4.70", g.tcp, "nonsense\n")
 	}
-	old.waitFor(t, 40, 20*time.Second)
+	old.waitFor(t, 2*rounds, 20*time.Second)
+	// On a machine that is too busy nodes may have something to say of each other meanwhile; but not once in each round.
 	for i, p := range nodes {
-		if after := lineCount(p); after != before[i] {
-			t.Errorf("%s has logged %d lines about what clients did:\n%s", p.name, after-before[i], p.output)
+		output := p.output.String()
+		if more := lineCount(p) - before[i]; more >= rounds || strings.Contains(output, "alice") || strings.Contains(output, "127.0.4.") {
+			t.Errorf("%s has logged %d lines, about what clients did:\n%s", p.name, more, output)
 		}
 	}
 }
