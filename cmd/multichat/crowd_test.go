@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,6 +97,16 @@ func (s *sender) all() []sending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.sent)
+}
+
+// stored is how many messages were answered ok.
+func (s *sender) stored() (n int) {
+	for _, m := range s.all() {
+		if m.stored {
+			n++
+		}
+	}
+	return n
 }
 
 // reader is where messages come to, in the order of their coming.
@@ -213,6 +225,54 @@ func (c *crowd) sendAtPace(send func()) {
 	}
 }
 
+// sendLines has a send command send lines. What becomes of them is known when finish has ended the command.
+func (c *crowd) sendLines(user, to string, gates ...gate) (s *sender, finish func()) {
+	c.t.Helper()
+	args := []string{"send", "--user", user, "--to", to}
+	for _, g := range gates {
+		args = append(args, "--proxy", proxyFlag(c.t, g))
+	}
+	p := &process{name: "send", cmd: exec.Command(binary, append(args, "-")...), output: &lockedBuffer{}, exited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	in, err := p.cmd.StdinPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait()
+		close(p.exited)
+	}()
+	c.t.Cleanup(p.kill)
+	s = &sender{name: user + " by lines", to: to}
+	c.sending.Go(func() {
+		c.sendAtPace(func() {
+			_, text := s.begin()
+			fmt.Fprintln(in, text)
+		})
+	})
+	return s, func() {
+		c.t.Helper()
+		c.endSending()
+		in.Close()
+		select {
+		case <-p.exited:
+		case <-time.After(60 * time.Second):
+			c.t.Fatal("send has not ended")
+		}
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			c.t.Fatalf("send ended with %d: %s", code, p.output)
+		}
+		for n := range s.all() {
+			s.answered(n, "")
+		}
+		c.senders = append(c.senders, s)
+	}
+}
+
 // sendAsOld sends in version 1, one message after another. What could not be handed over, since the proxy was not up, is no
 // message; everything else has to be answered.
 func (c *crowd) sendAsOld(user, to, ip string, g gate) {
@@ -290,17 +350,21 @@ func (c *crowd) wantMore(n int) {
 	})
 }
 
-// wantAnswers ends the sending, and wants an ok to each message, without a refusal before it.
-func (c *crowd) wantAnswers() {
+// wantAnswers ends the sending, and wants an ok to each message. Before that, it may have been refused for the moment with
+// one of these codes.
+func (c *crowd) wantAnswers(mayRefuse ...chat.Code) {
 	c.t.Helper()
 	c.endSending()
+	forbidden := func(answer string) bool {
+		return !slices.ContainsFunc(mayRefuse, func(code chat.Code) bool { return strings.Contains(answer, ":"+string(code)+":") })
+	}
 	for _, s := range c.senders {
 		refused := 0
 		for n, m := range s.all() {
 			switch {
 			case m.ended.IsZero():
 				c.t.Errorf("%s: message %d was not answered", s.name, n)
-			case !m.stored || len(m.refusals) > 0:
+			case !m.stored || slices.ContainsFunc(m.refusals, forbidden):
 				if refused++; refused <= 5 {
 					c.t.Errorf("%s: message %d, sent at %s, was answered %q after %v, stored: %t", s.name, n,
 						m.begun.Format(time.StampMilli), m.refusals, m.ended.Sub(m.begun).Round(time.Millisecond), m.stored)
@@ -326,6 +390,18 @@ func (c *crowd) longest(counts func(sending) bool) time.Duration {
 	return longest
 }
 
+func anyMessage(sending) bool { return true }
+
+// stored is how many messages to a user were answered ok.
+func (c *crowd) stored(to string) (n int) {
+	for _, s := range c.senders {
+		if s.to == to {
+			n += s.stored()
+		}
+	}
+	return n
+}
+
 func (c *crowd) total() (n int) {
 	for _, s := range c.senders {
 		n += len(s.all())
@@ -339,20 +415,22 @@ func (c *crowd) wantDelivered() (again int) {
 	c.t.Helper()
 	c.endSending()
 	for _, r := range c.readers {
-		want := make(map[string][]int) // by sender
+		want := make(map[string][]int)      // by sender
+		disordered := make(map[string]bool) // senders of whom something was refused and stored later
 		for _, s := range c.senders {
 			for n, m := range s.all() {
 				if s.to == r.user && m.stored {
 					want[s.name] = append(want[s.name], n)
+					disordered[s.name] = disordered[s.name] || len(m.refusals) > 0
 				}
 			}
 		}
-		again += c.wantRead(r, want)
+		again += c.wantRead(r, want, disordered)
 	}
 	return again
 }
 
-func (c *crowd) wantRead(r *reader, want map[string][]int) (again int) {
+func (c *crowd) wantRead(r *reader, want map[string][]int, disordered map[string]bool) (again int) {
 	c.t.Helper()
 	left := 0
 	for _, numbers := range want {
@@ -386,12 +464,21 @@ func (c *crowd) wantRead(r *reader, want map[string][]int) (again int) {
 		if r.old != nil {
 			numbers = withoutRepeats(numbers)
 		}
+		if disordered[name] {
+			slices.Sort(numbers)
+		}
 		if i := firstDifference(numbers, want[name]); i >= 0 {
 			c.t.Errorf("%s got %d messages of %s, want %d; from the %dth on they are %v, want %v", r.name, len(numbers), name,
 				len(want[name]), i, numbers[i:min(i+10, len(numbers))], want[name][i:min(i+10, len(want[name]))])
 		}
 	}
 	return again
+}
+
+// count is how many messages of a sender have come.
+func (r *reader) count(s *sender) int {
+	got, _ := r.numbers()
+	return len(got[s.name])
 }
 
 // numbers are those of what has come, by sender, and how many came again.
