@@ -57,24 +57,25 @@ func outgoingAddr() netip.Addr {
 	return best
 }
 
-// linkAddr is where others reach a link that listens on listen: an empty or unspecified host becomes advertise.
-func linkAddr(ctx context.Context, listen string, advertise netip.Addr) (netip.AddrPort, error) {
-	host, port, err := splitHostPort(listen)
+// linkAddr is where others reach a link that listens on listen: at its own host, unless the node was told to advertise one,
+// or that is empty or unspecified. Then it is host, where they reach the gossip.
+func linkAddr(ctx context.Context, listen string, host netip.Addr, told bool) (netip.AddrPort, error) {
+	own, port, err := splitHostPort(listen)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("the link address: %w", err)
 	}
 	if port == 0 {
 		return netip.AddrPort{}, fmt.Errorf("the link address %q has no port: give the one that the link listens on", listen)
 	}
-	if host == "" {
-		return netip.AddrPortFrom(advertise, port), nil
+	if own == "" || told {
+		return netip.AddrPortFrom(host, port), nil
 	}
-	addrs, err := resolve(ctx, host)
+	addrs, err := resolve(ctx, own)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("resolve the link's host: %w", err)
 	}
 	if addrs[0].IsUnspecified() {
-		return netip.AddrPortFrom(advertise, port), nil
+		return netip.AddrPortFrom(host, port), nil
 	}
 	return netip.AddrPortFrom(addrs[0], port), nil
 }

@@ -144,7 +144,7 @@ func (c *Cluster) configure(cfg *Config) error {
 	}
 	c.transport.advertise = netip.AddrPortFrom(host, bound.Port())
 	if cfg.Role == Server {
-		if c.link, err = linkAddr(ctx, cfg.Link, host); err != nil {
+		if c.link, err = linkAddr(ctx, cfg.Link, host, cfg.Advertise != ""); err != nil {
 			return err
 		}
 	}

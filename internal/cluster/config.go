@@ -45,8 +45,9 @@ type Config struct {
 	// and who has another one is neither heard nor admitted.
 	Key chat.Secret
 
-	// Link is, for a server, the HOST:PORT on which its link listens. The others are told the same, but for an empty or
-	// unspecified host, in place of which they are told the advertised one. A proxy leaves it empty.
+	// Link is, for a server, the HOST:PORT on which its link listens. The others are told the same, but in place of its host
+	// the one of Advertise, if that is set; and in place of an empty or unspecified host that of the gossip. A proxy leaves
+	// it empty.
 	Link string
 
 	// Hints, if set, is called for what other servers tell by [Cluster.Hint]. The calls come from the goroutine that

@@ -120,6 +120,7 @@ func TestWhereOthersFindThisNode(t *testing.T) {
 		{"a link on every interface", "127.0.0.2:0", "", "0.0.0.0:1000", "127.0.0.2", "127.0.0.2:1000"},
 		{"a link without a host", "127.0.0.2:0", "", ":1000", "127.0.0.2", "127.0.0.2:1000"},
 		{"what is advertised", "127.0.0.2:0", "127.0.0.4", ":1000", "127.0.0.4", "127.0.0.4:1000"},
+		{"what is advertised, of both", "127.0.0.2:0", "127.0.0.4", "127.0.0.3:1000", "127.0.0.4", "127.0.0.4:1000"},
 		{"by name", "127.0.0.2:0", "localhost", "localhost:1000", "127.0.0.1", "127.0.0.1:1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
