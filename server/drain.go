@@ -69,8 +69,8 @@ func (s *Server) endDeliveries() {
 	s.deliveries.wait()
 }
 
-// ServersChanged says that a server has come or gone, so that clients may be led to another one soon: for a while, what
-// they have acknowledged is stored at once.
+// ServersChanged says that a server has come or gone, or a link to this one, so that clients may be led to another one
+// soon: for a while, what they have acknowledged is stored at once.
 func (s *Server) ServersChanged() {
 	until := int64(s.clock() + cursorHurry)
 	for _, sh := range s.shards {

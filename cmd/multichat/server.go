@@ -113,7 +113,8 @@ func newServerNode(cfg serverConfig) (*serverNode, error) {
 		return nil, err
 	}
 	n.links, err = link.Listen(cfg.link, link.ListenConfig{
-		Identity: identity, Name: cfg.name, Handler: n.logic, Grace: stopGrace, Logger: cfg.log, Counters: cfg.links})
+		Identity: identity, Name: cfg.name, Handler: n.logic, Grace: stopGrace, Ended: n.logic.ServersChanged, Logger: cfg.log,
+		Counters: cfg.links})
 	if err != nil {
 		return nil, listenError("link", cfg.link, err)
 	}

@@ -38,6 +38,7 @@ type ListenConfig struct {
 	Idle             time.Duration // silence after which a link is closed; 3 s. Proxies ping every 100 ms
 	Grace            time.Duration // how long sends and logins may go on after Serve's ctx has ended; 5 s
 
+	Ended    func()       // is called when a link has ended; it must not block; nil if nobody wants to know
 	Logger   *slog.Logger // nil logs nothing
 	Counters *Counters    // nil if nobody wants to know
 }
@@ -52,6 +53,9 @@ func (c ListenConfig) withDefaults() ListenConfig {
 	setDefault(&c.HandshakeTimeout, 3*time.Second)
 	setDefault(&c.Idle, 3*time.Second)
 	setDefault(&c.Grace, 5*time.Second)
+	if c.Ended == nil {
+		c.Ended = func() {}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -170,6 +174,7 @@ func (l *Listener) serveLink(ctx, handling context.Context, raw net.Conn, proven
 	log := l.cfg.Logger.With("proxy", e.s.peer, "addr", raw.RemoteAddr().String())
 	log.Info("link joined")
 	why := e.serve(handling)
+	l.cfg.Ended()
 	log.Info("link ended", "why", why)
 }
 

@@ -146,3 +146,17 @@ func TestSendsCancelledAtTheEndOfGraceMayStillAnswer(t *testing.T) {
 		})
 	}
 }
+
+// Clients that came by a link may be led elsewhere when it has ended.
+func TestTheEndOfALinkIsTold(t *testing.T) {
+	ended := make(chan struct{}, 1)
+	addr, _ := listen(t, ListenConfig{Ended: func() { ended <- struct{}{} }})
+	_, proxy := dial(t, addr, DialConfig{})
+	select {
+	case <-ended:
+		t.Fatal("told while the link lasts")
+	case <-time.After(20 * time.Millisecond):
+	}
+	proxy.end(t)
+	receive(t, ended, "the end")
+}
