@@ -148,3 +148,71 @@ func TestAnswersThatAreLostDoubleNothing(t *testing.T) {
 		crowd.wantDelivered()
 	})
 }
+
+// A shard whose row is locked by somebody else holds up what is sent there, and nothing else.
+func TestALockedShardHoldsUpItsOwnSendsAlone(t *testing.T) {
+	t.Parallel()
+	const locked = 3 * time.Second
+	var databases []*sql.DB
+	on := onMySQL
+	on.shard = func(t testing.TB) string {
+		database, db := mysqltest.Shared(t).Database(t)
+		databases = append(databases, db)
+		return database
+	}
+	c := newCluster(t, on, 2)
+	senders, readers := c.addUsers("sender", 8), c.userOnEachShard("reader")
+	c.startServers()
+	_, g := c.startProxy(0)
+	crowd := newCrowd(t)
+	for i, user := range readers {
+		crowd.readByLibrary(user, "library", fmt.Sprint("127.0.6.", 151+i), g)
+		crowd.readAsOld(user, fmt.Sprint("127.0.6.", 153+i), g, newer)
+	}
+	crowd.greet(g)
+	for i, user := range senders {
+		ip, to := fmt.Sprint("127.0.6.", 155+i), readers[i%2]
+		switch {
+		case i < 2:
+			crowd.sendByLibrary(user, to, ip, g)
+		case i < 4:
+			crowd.sendAsOld(user, to, ip, g)
+		default:
+			crowd.sendRaw(user, to, ip, g)
+		}
+	}
+	crowd.wantMore(10)
+	for i, db := range databases {
+		begin := time.Now()
+		tx, err := db.Begin()
+		if err == nil {
+			_, err = tx.Exec("SELECT * FROM shard WHERE id = 1 FOR UPDATE")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(locked)
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		end := time.Now()
+		crowd.wantMore(10)
+		held := func(to string) func(sending) bool { // until the lock was gone
+			return func(m sending) bool {
+				return m.to == to && m.begun.After(begin) && m.begun.Before(begin.Add(locked/3)) && m.ended.After(end)
+			}
+		}
+		own, other := crowd.longest(held(readers[i])), crowd.longest(held(readers[1-i]))
+		t.Logf("of the locked shard, the longest wait for an answer was %v", own)
+		if own < locked/2 || own > waitForDatabase {
+			t.Errorf("a message to the locked shard waited for %v; want about %v", own, locked)
+		}
+		if other > 0 {
+			t.Errorf("a message to the other shard was held up, too: for %v", other)
+		}
+	}
+	crowd.wantAnswers()
+	if again := crowd.wantDelivered(); again > 0 {
+		t.Errorf("%d messages came again in version 1", again)
+	}
+}
