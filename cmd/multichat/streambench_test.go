@@ -239,7 +239,7 @@ func measureGap(b *testing.B, on ground, signal syscall.Signal) {
 }
 
 // serverOfStream is the server that serves the one stream of a cluster.
-func (c *cluster) serverOfStream(b *testing.B) (server int) {
+func (c *cluster) serverOfStream(b testing.TB) (server int) {
 	b.Helper()
 	waitUntil(b, 10*time.Second, func() error {
 		for i, admin := range c.admins {
