@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -151,6 +152,9 @@ func (c *streamConn) Read(b []byte) (int, error) {
 		n, err := c.conn.Read(b)
 		switch {
 		case n > 0:
+			if n == len(b) { // there is more: others first, so that nobody who never stops takes this process for itself
+				runtime.Gosched()
+			}
 			return n, nil // an error comes again
 		case err == io.ErrUnexpectedEOF:
 			return 0, errCut
