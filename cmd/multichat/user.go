@@ -73,18 +73,13 @@ func (c *userPasswdCmd) Run(ctx context.Context, term terminal) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.open(ctx, term)
-	if err != nil {
-		return err
+	err = c.changeUser(ctx, term, id, func(ctx context.Context, store *shardstore.Store) error {
+		return store.SetPassword(ctx, id, server.HashPassword(password, server.DefaultHashParams))
+	})
+	if err == nil {
+		fmt.Fprintf(term.out, "user %s has a new password\n", id)
 	}
-	defer store.Close()
-	ctx, cancel := context.WithTimeout(ctx, shardTime)
-	defer cancel()
-	if err := store.SetPassword(ctx, id, server.HashPassword(password, server.DefaultHashParams)); err != nil {
-		return fmt.Errorf("user %s: %w", id, err)
-	}
-	fmt.Fprintf(term.out, "user %s has a new password\n", id)
-	return nil
+	return err
 }
 
 type userRemoveCmd struct {
@@ -104,17 +99,27 @@ func (c *userRemoveCmd) Run(ctx context.Context, term terminal) error {
 	if err := chat.CheckUserID(id); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	store, err := c.open(ctx, term)
+	err := c.changeUser(ctx, term, id, func(ctx context.Context, store *shardstore.Store) error { return store.RemoveUser(ctx, id) })
+	if err == nil {
+		fmt.Fprintf(term.out, "user %s is removed\n", id)
+	}
+	return err
+}
+
+// changeUser opens the shards and changes a user who is there.
+func (f shardFlags) changeUser(
+	ctx context.Context, term terminal, id chat.UserID, change func(context.Context, *shardstore.Store) error,
+) error {
+	store, err := f.open(ctx, term)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
 	ctx, cancel := context.WithTimeout(ctx, shardTime)
 	defer cancel()
-	if err := store.RemoveUser(ctx, id); err != nil {
+	if err := change(ctx, store); err != nil {
 		return fmt.Errorf("user %s: %w", id, err)
 	}
-	fmt.Fprintf(term.out, "user %s is removed\n", id)
 	return nil
 }
 
