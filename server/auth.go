@@ -12,10 +12,13 @@ import (
 	"multichat/internal/edge"
 )
 
-// tag stands for a password that was checked against a stored hash: an HMAC of user, hash and password under a key
-// that only this process has. Comparing tags costs a microsecond where hashing costs tens of milliseconds, and a tag
-// ends with the stored hash that it was made for.
-type tag [sha256.Size]byte
+// tag stands for a password that was checked against a stored hash: the first half of an HMAC-SHA256 of user, hash and
+// password, under a key that the servers of a cluster derive from the cluster's. Comparing tags costs a microsecond where
+// hashing costs tens of milliseconds, and a tag ends with the stored hash that it was made for. Whoever has the cluster's
+// key and a tag could try passwords as quickly; but such a one is a proxy to every server, and is told the passwords.
+type tag [tagBytes]byte
+
+const tagBytes = sha256.Size / 2
 
 // Neither of the first two says whether the user exists.
 var (
@@ -36,19 +39,27 @@ type authenticator struct {
 }
 
 func newAuthenticator(key chat.Secret, guessBurst int, clock func() time.Duration) *authenticator {
-	own := make([]byte, sha256.Size)
-	rand.Read(own)
+	var tagKey []byte
+	if key.Len() > 0 {
+		tagKey = derive(key, "multichat passwords")
+	} else {
+		tagKey = make([]byte, sha256.Size)
+		rand.Read(tagKey)
+	}
 	return &authenticator{
 		checks:  checks{hasher: newHasher(), running: make(map[tag]*check), users: make(map[chat.UserID]int)},
 		guesses: newGuesses(guessBurst),
 		tickets: newTickets(key),
-		tags:    newMACs(own),
+		tags:    newMACs(tagKey),
 		decoy:   newDecoy(),
 		clock:   clock,
 	}
 }
 
-func (a *authenticator) tag(u *chat.User, password chat.Secret) tag { return a.tags.sum(u, password) }
+func (a *authenticator) tag(u *chat.User, password chat.Secret) tag {
+	sum := a.tags.sum(u, password)
+	return tag(sum[:tagBytes])
+}
 
 // verdict is what is known of a password without hashing it.
 type verdict uint8
@@ -144,10 +155,15 @@ func (s *Server) authenticate(
 	return user, nil
 }
 
-// admit takes a caller for a user by its ticket alone. u is nil for a user that does not exist.
+// admit takes a caller for a user by its ticket alone, and remembers the password that the ticket is for. u is nil for a
+// user that does not exist.
 func (a *authenticator) admit(u *account, from edge.Caller) error {
 	if u == nil || a.tickets.check(&u.user, from.Ticket) == ticketWrong {
 		return errWrongTicket
+	}
+	if u.verified.Load() == nil {
+		t := tagIn(from.Ticket)
+		u.verified.Store(&t)
 	}
 	a.renewTicket(u, from)
 	return nil

@@ -17,17 +17,20 @@ import (
 // derive from the cluster's:
 //
 //	expiry, 8 bytes: Unix seconds, big endian
-//	HMAC-SHA256, 32 bytes: of the userid, the stored hash, and the expiry
+//	tag, 16 bytes: of the password that was right
+//	HMAC-SHA256, 32 bytes: of the userid, the stored hash, and the two above
 //
 // The stored hash is in it, so that a changed password ends the tickets of the one before: everywhere, as soon as a
-// server reads the user again.
+// server reads the user again. The tag tells a server that takes a stream over, without a password, which one is right:
+// when nodes are restarted one after another, a proxy without tickets meets servers that have seen tickets only.
 type tickets struct {
 	macs *macs
 	now  func() time.Time // not [Server.clock]: the time of day is what servers have in common
 }
 
 const (
-	ticketBytes = 8 + sha256.Size
+	ticketBytes = ticketHead + sha256.Size
+	ticketHead  = 8 + tagBytes     // what the HMAC vouches for
 	ticketTime  = time.Hour        // from making to expiry
 	ticketRenew = ticketTime / 2   // with less than this to its expiry, a ticket that is used is replaced
 	ticketSkew  = 10 * time.Minute // by which the clocks of two servers may differ
@@ -38,11 +41,16 @@ func newTickets(key chat.Secret) *tickets {
 	if key.Len() == 0 {
 		return nil
 	}
-	derived, err := hkdf.Key(sha256.New, key.AppendTo(nil), nil, "multichat tickets", sha256.Size)
+	return &tickets{macs: newMACs(derive(key, "multichat tickets")), now: faults.Now}
+}
+
+// derive makes a key for one purpose of a cluster's.
+func derive(key chat.Secret, purpose string) []byte {
+	derived, err := hkdf.Key(sha256.New, key.AppendTo(nil), nil, purpose, sha256.Size)
 	if err != nil {
-		panic("server: deriving the key of tickets: " + err.Error()) // only a longer key could fail
+		panic("server: deriving a key: " + err.Error()) // only a longer key could fail
 	}
-	return &tickets{macs: newMACs(derived), now: faults.Now}
+	return derived
 }
 
 // issued is a ticket and its expiry.
@@ -51,9 +59,10 @@ type issued struct {
 	expiry time.Time
 }
 
-func (t *tickets) issue(u *chat.User) *issued {
+func (t *tickets) issue(u *chat.User, password tag) *issued {
 	expiry := t.now().Add(ticketTime)
 	raw := binary.BigEndian.AppendUint64(make([]byte, 0, ticketBytes), uint64(expiry.Unix()))
+	raw = append(raw, password[:]...)
 	sum := t.macs.sum(u, chat.ViewSecret(raw))
 	return &issued{chat.ViewSecret(append(raw, sum[:]...)), expiry}
 }
@@ -74,11 +83,16 @@ func (t *tickets) check(u *chat.User, ticket chat.Secret) ticketState {
 	}
 	var buf [ticketBytes]byte
 	raw := ticket.AppendTo(buf[:0])
-	sum := t.macs.sum(u, chat.ViewSecret(raw[:8]))
-	if !hmac.Equal(sum[:], raw[8:]) {
+	sum := t.macs.sum(u, chat.ViewSecret(raw[:ticketHead]))
+	if !hmac.Equal(sum[:], raw[ticketHead:]) {
 		return ticketWrong
 	}
 	return t.age(time.Unix(int64(binary.BigEndian.Uint64(raw)), 0))
+}
+
+// tagIn is the tag in a ticket that was found right.
+func tagIn(ticket chat.Secret) tag {
+	return tag(ticket.AppendTo(make([]byte, 0, ticketBytes))[8:ticketHead])
 }
 
 // age says what a ticket with this expiry is worth. One that ends later than any does that is made now comes from a server
@@ -94,14 +108,15 @@ func (t *tickets) age(expiry time.Time) ticketState {
 }
 
 // ticketFor is a ticket of a user who has just proved to be one, for at least ticketRenew from now; empty if this cluster
-// has no key. It is the same for all who ask at about the same time.
+// has no key, or nobody has. It is the same for all who ask at about the same time.
 func (a *authenticator) ticketFor(u *account) chat.Secret {
-	if a.tickets == nil {
+	verified := u.verified.Load()
+	if a.tickets == nil || verified == nil {
 		return chat.Secret{}
 	}
 	last := u.ticket.Load()
 	if last == nil || a.tickets.age(last.expiry) != ticketFresh {
-		last = a.tickets.issue(&u.user)
+		last = a.tickets.issue(&u.user, *verified)
 		u.ticket.Store(last)
 	}
 	return last.ticket

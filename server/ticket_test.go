@@ -11,6 +11,8 @@ import (
 
 var clusterKey = chat.NewSecret(strings.Repeat("k", chat.ClusterKeyBytes))
 
+var aTag = tag{1, 2, 3}
+
 // ticketsAt are a server's whose clock stands.
 func ticketsAt(key chat.Secret, now time.Time) *tickets {
 	t := newTickets(key)
@@ -22,7 +24,7 @@ func TestATicketIsOfOneUserHashAndCluster(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	ours, otherCluster := ticketsAt(clusterKey, now), ticketsAt(chat.NewSecret("another cluster's key"), now)
 	alice := &chat.User{ID: "alice", Name: "Alice", Hash: "hash"}
-	ticket := ours.issue(alice).ticket
+	ticket := ours.issue(alice, aTag).ticket
 	if ticket.Len() != ticketBytes || ticketBytes > 64 {
 		t.Errorf("a ticket has %d bytes", ticket.Len())
 	}
@@ -57,7 +59,7 @@ func TestATicketIsOfOneUserHashAndCluster(t *testing.T) {
 func TestATicketEnds(t *testing.T) {
 	made := time.Unix(1_700_000_000, 0)
 	u := &chat.User{ID: "alice", Hash: "hash"}
-	ticket := ticketsAt(clusterKey, made).issue(u).ticket
+	ticket := ticketsAt(clusterKey, made).issue(u, aTag).ticket
 	for _, test := range []struct {
 		after time.Duration // by the clock of the server that is shown it
 		want  ticketState
@@ -77,10 +79,10 @@ func TestATicketEnds(t *testing.T) {
 	}
 }
 
-func TestATicketSaysWhenItEndsAndNothingElse(t *testing.T) {
+func TestATicketSaysWhenItEndsAndNothingReadable(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	u := &chat.User{ID: "alice", Hash: "hash"}
-	raw := ticketsAt(clusterKey, now).issue(u).ticket.AppendTo(nil)
+	raw := ticketsAt(clusterKey, now).issue(u, aTag).ticket.AppendTo(nil)
 	if got := binary.BigEndian.Uint64(raw); int64(got) != now.Add(time.Hour).Unix() {
 		t.Errorf("its first 8 bytes are %d", got)
 	}
@@ -95,6 +97,10 @@ func TestAnAccountKeepsATicket(t *testing.T) {
 	a := newAuthenticator(clusterKey, 0, fakeClock(0))
 	a.tickets.now = func() time.Time { return now }
 	u := &account{user: chat.User{ID: "alice", Hash: "hash"}}
+	if early := a.ticketFor(u); early.Len() != 0 {
+		t.Error("a ticket before the password was found right")
+	}
+	u.verified.Store(&aTag)
 	first := a.ticketFor(u)
 	now = now.Add(ticketRenew)
 	if again := a.ticketFor(u); !again.Equal(first) {
