@@ -24,15 +24,19 @@ type crowd struct {
 	reading sync.WaitGroup
 	senders []*sender
 	readers []*reader
+	log     *lockedBuffer // how the library's connections fare; printed when the test fails
 }
 
 func newCrowd(t *testing.T) *crowd {
-	c := &crowd{t: t, stop: make(chan struct{})}
+	c := &crowd{t: t, stop: make(chan struct{}), log: &lockedBuffer{}}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		c.end() // first: what is unanswered may never be answered, since nodes are ended in other clean-ups
 		c.endSending()
 		c.reading.Wait()
+		if t.Failed() {
+			t.Logf("the library said:\n%s", c.log)
+		}
 	})
 	return c
 }
@@ -227,13 +231,27 @@ func (c *crowd) wantAnswers(mayRefuse ...chat.Code) {
 	}
 }
 
+// wait is how long an answer took, and which.
+type wait struct {
+	time.Duration
+	sender string
+	number int
+	begun  time.Time
+}
+
+func (w wait) String() string {
+	if w.Duration == 0 {
+		return "0s"
+	}
+	return fmt.Sprintf("%v (%s, message %d, sent at %s)", w.Duration.Round(time.Millisecond), w.sender, w.number, w.begun.Format(time.StampMilli))
+}
+
 // longest is the longest that an answer took, of those messages that count.
-func (c *crowd) longest(counts func(sending) bool) time.Duration {
-	longest := time.Duration(0)
+func (c *crowd) longest(counts func(sending) bool) (longest wait) {
 	for _, s := range c.senders {
-		for _, m := range s.all() {
-			if !m.ended.IsZero() && counts(m) {
-				longest = max(longest, m.ended.Sub(m.begun))
+		for n, m := range s.all() {
+			if d := m.ended.Sub(m.begun); !m.ended.IsZero() && counts(m) && d > longest.Duration {
+				longest = wait{d, s.name, n, m.begun}
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -18,7 +19,8 @@ import (
 // newStream is a stream of the library at these gates; with no reader it only sends.
 func (c *crowd) newStream(user, ip string, gates []gate, r *reader) *client.Stream {
 	c.t.Helper()
-	config := client.StreamConfig{User: chat.UserID(user), Password: chat.NewSecret("demo"), LocalAddr: netip.MustParseAddr(ip)}
+	config := client.StreamConfig{User: chat.UserID(user), Password: chat.NewSecret("demo"), LocalAddr: netip.MustParseAddr(ip),
+		Log: slog.New(slog.NewTextHandler(c.log, nil)).With("user", user)}
 	for _, g := range gates {
 		proxy, err := client.ParseAddress(proxyFlag(c.t, g))
 		if err != nil {

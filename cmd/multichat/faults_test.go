@@ -204,10 +204,10 @@ func TestALockedShardHoldsUpItsOwnSendsAlone(t *testing.T) {
 		}
 		own, other := crowd.longest(held(readers[i])), crowd.longest(held(readers[1-i]))
 		t.Logf("of the locked shard, the longest wait for an answer was %v", own)
-		if own < locked/2 || own > waitForDatabase {
+		if own.Duration < locked/2 || own.Duration > waitForDatabase {
 			t.Errorf("a message to the locked shard waited for %v; want about %v", own, locked)
 		}
-		if other > 0 {
+		if other.Duration > 0 {
 			t.Errorf("a message to the other shard was held up, too: for %v", other)
 		}
 	}

@@ -38,3 +38,11 @@ func on(t *testing.T, grounds []ground, test func(*testing.T, ground)) {
 		})
 	}
 }
+
+// onEachAlone runs a test on several grounds, one after another and beside no other test: for what holds the system to a
+// deadline, which is for a machine that is not full of others' work.
+func onEachAlone(t *testing.T, grounds []ground, test func(*testing.T, ground)) {
+	for _, g := range grounds {
+		t.Run(g.name, func(t *testing.T) { test(t, g) })
+	}
+}
