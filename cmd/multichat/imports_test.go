@@ -42,6 +42,7 @@ var onlyImporters = map[string][]string{
 	"github.com/go-sql-driver/mysql":                 {"shardstore", "internal/mysqltest"},
 	"github.com/alecthomas/kong":                     {"cmd/multichat"},
 	"golang.org/x/crypto/argon2":                     {"server"},
+	"github.com/HdrHistogram/hdrhistogram-go":        {"internal/bench"},
 	"github.com/pressly/goose/v3":                    {"shardstore"},
 	"github.com/prometheus/client_golang/prometheus": {"internal/metrics"},
 }

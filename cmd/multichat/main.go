@@ -31,6 +31,7 @@ type cli struct {
 	Shard   shardCmd   `cmd:"" help:"Manage shards, the databases that hold messages and users."`
 	Keys    keysCmd    `cmd:"" help:"Make keys."`
 	Config  configCmd  `cmd:"" help:"Show settings."`
+	Bench   benchCmd   `cmd:"" help:"Find out what a running cluster bears."`
 	Health  healthCmd  `cmd:"" help:"Ask a proxy or a server whether it is ready to serve."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -12,12 +12,17 @@ import (
 	"multichat/internal/chat"
 )
 
+// proxyFlags are what all clients have in common: where the proxies are.
+type proxyFlags struct {
+	Proxy []client.Address `required:"" placeholder:"HOST[:UDP/TCP]" help:"A proxy, or a server that serves clients; ports 9001/9002 unless given; tls://HOST[:PORT] with TLS, port 9003 unless given. May be repeated: when one is dead the next is used."`
+	TLSCA string           `name:"tls-ca" type:"path" placeholder:"FILE" help:"PEM file of the authorities that may vouch for a tls:// proxy, instead of the system's."`
+}
+
 // clientFlags are what client, send and recv have in common.
 type clientFlags struct {
-	Proxy []client.Address `required:"" placeholder:"HOST[:UDP/TCP]" help:"A proxy, or a server that serves clients; ports 9001/9002 unless given; tls://HOST[:PORT] with TLS, port 9003 unless given. May be repeated: when one is dead the next is used."`
-	User  string           `required:"" help:"The userid."`
-	V1    bool             `name:"v1" help:"Speak version 1 of the protocol, as the first clients do."`
-	TLSCA string           `name:"tls-ca" type:"path" placeholder:"FILE" help:"PEM file of the authorities that may vouch for a tls:// proxy, instead of the system's."`
+	proxyFlags
+	User string `required:"" help:"The userid."`
+	V1   bool   `name:"v1" help:"Speak version 1 of the protocol, as the first clients do."`
 	passwordFlags
 }
 
@@ -60,7 +65,7 @@ func (f clientFlags) session(term terminal, device deviceFlag, take func(chat.Me
 	return stream, nil
 }
 
-func (f clientFlags) tls() (*tls.Config, error) {
+func (f proxyFlags) tls() (*tls.Config, error) {
 	if f.TLSCA == "" {
 		return nil, nil
 	}

@@ -13,16 +13,23 @@ import (
 	"multichat/shardstore"
 )
 
-// shardFlags name the shards, and what they are opened with.
+// shardFlags name the shards.
 type shardFlags struct {
-	Shard             shardList `required:"" sep:"none" placeholder:"NAME=URL" help:"A shard; repeat it for every shard of the cluster. URL is mysql://USER@HOST[:PORT][,HOST…]/DB[?password-file=PATH][&tls=MODE] or sqlite:FILE."`
-	ShardPasswordFile string    `type:"path" placeholder:"FILE" help:"File with the password of the MySQL shards whose URL has none; without it, the environment's MULTICHAT_SHARD_PASSWORD."`
-	AllowNondurable   bool      `help:"Take MySQL shards that may lose, when they are killed, what was acknowledged."`
+	Shard shardList `required:"" sep:"none" placeholder:"NAME=URL" help:"A shard; repeat it for every shard of the cluster. URL is mysql://USER@HOST[:PORT][,HOST…]/DB[?password-file=PATH][&tls=MODE] or sqlite:FILE."`
+	shardSettings
+}
+
+// shardSettings are what shards are opened with.
+type shardSettings struct {
+	ShardPasswordFile string `type:"path" placeholder:"FILE" help:"File with the password of the MySQL shards whose URL has none; without it, the environment's MULTICHAT_SHARD_PASSWORD."`
+	AllowNondurable   bool   `help:"Take MySQL shards that may lose, when they are killed, what was acknowledged."`
 }
 
 // AfterApply is called by kong when all flags are read. Everybody on the machine can read arguments, and only arguments.
-func (f shardFlags) AfterApply(parsed *kong.Context) error {
-	specs, err := f.Shard.specs()
+func (f shardFlags) AfterApply(parsed *kong.Context) error { return f.Shard.checkArguments(parsed) }
+
+func (l shardList) checkArguments(parsed *kong.Context) error {
+	specs, err := l.specs()
 	if err != nil || !isArgument(parsed, "shard") {
 		return err
 	}
@@ -36,7 +43,7 @@ func (f shardFlags) AfterApply(parsed *kong.Context) error {
 }
 
 // options are the settings that all shards are opened with. Nothing else reads the shards' password.
-func (f shardFlags) options() shardstore.Options {
+func (f shardSettings) options() shardstore.Options {
 	opt := shardstore.Options{PasswordFile: f.ShardPasswordFile, AllowNondurable: f.AllowNondurable}
 	if f.ShardPasswordFile == "" {
 		opt.Password = chat.NewSecret(os.Getenv("MULTICHAT_SHARD_PASSWORD"))
