@@ -78,7 +78,8 @@ const (
 // run has clients write while the faults of a schedule are done, waits until all have everything, settle at most, and tells
 // what became of it.
 func (c *chaosCluster) run(t *testing.T, seed uint64, schedule []chaos.Fault, settle time.Duration) checker.Report {
-	recorder := chaos.NewRecorder(c.history(t))
+	history := c.history(t)
+	recorder := chaos.NewRecorder(history)
 	load := chaos.NewLoad(chaos.LoadConfig{
 		Seed: seed, Proxies: c.gates, Users: c.users, Password: chat.NewSecret("demo"),
 		Streams: 12, Libraries: 6, Olds: 6, Rate: *chaosRate,
@@ -108,7 +109,32 @@ func (c *chaosCluster) run(t *testing.T, seed uint64, schedule []chaos.Fault, se
 		t.Error(err)
 	}
 	t.Logf("%s", report.String())
+	if f, kept := history.(*os.File); kept {
+		wantSameVerdict(t, f.Name(), report)
+	}
 	return report
+}
+
+// wantSameVerdict judges the history that was kept: whoever looks into it later must find what this run has found.
+func wantSameVerdict(t *testing.T, name string, report checker.Report) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	again := checker.New()
+	for record, err := range checker.Read(f) {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		again.Add(record)
+	}
+	if kept := again.Report(); kept.String() != report.String() {
+		t.Errorf("the history that was kept is judged otherwise:\n%s", kept.String())
+	}
 }
 
 // history is where the run's history is kept.
