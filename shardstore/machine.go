@@ -27,6 +27,9 @@ func (s *sqliteShard) machine(ctx context.Context) (m machine, err error) {
 	return m, nil
 }
 
+// clock is this machine's: a file has none of its own.
+func (s *sqliteShard) clock(context.Context) (time.Duration, error) { return 0, nil }
+
 // countedBelow is how many rows are counted; a table that is said to have more is taken at its word.
 const countedBelow = 1 << 20
 
@@ -55,6 +58,19 @@ func (s *mysqlShard) machine(ctx context.Context) (m machine, err error) {
 		return m, s.unusable(err)
 	}
 	return m, nil
+}
+
+func (s *mysqlShard) clock(ctx context.Context) (time.Duration, error) {
+	in, err := s.session(ctx)
+	if err != nil {
+		return 0, s.unusable(err)
+	}
+	defer in.end()
+	ahead, err := readClock(in.query)
+	if err != nil {
+		return 0, s.unusable(err)
+	}
+	return ahead, nil
 }
 
 func serverVersion(version string) string {

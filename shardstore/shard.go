@@ -25,6 +25,7 @@ type Shard interface {
 // Care is what those who run a shard look at and mend: see [Inspect] and [Lift]. Its errors are those of [Registry].
 type Care interface {
 	machine(ctx context.Context) (machine, error)
+	clock(ctx context.Context) (time.Duration, error) // as [Status.Clock]
 	behind(ctx context.Context) (bool, error)
 	lift(ctx context.Context) error
 }

@@ -44,6 +44,11 @@ func (s *Store) Shards() []chat.ShardNumber {
 // Name is what a shard was called when it was opened.
 func (s *Store) Name(shard chat.ShardNumber) string { return s.member(shard).name }
 
+// Clock is how far the clock of a shard's database server is ahead of this machine's. Its error is a sentence.
+func (s *Store) Clock(ctx context.Context, shard chat.ShardNumber) (time.Duration, error) {
+	return s.member(shard).shard.clock(ctx)
+}
+
 // Locate is the shard of a mailbox. A user's row and cursors are on the shard of the user's mailbox.
 func (s *Store) Locate(m chat.Mailbox) chat.ShardNumber { return s.current.Load().locate(m).id.Number }
 

@@ -199,7 +199,8 @@ func (n *serverNode) watchServers(ctx context.Context) error {
 }
 
 func (n *serverNode) serve(ctx context.Context) error {
-	services := []service{{"server", n.logic.Serve}, {"members", n.watchServers}, {"link", n.links.Serve}}
+	services := []service{{"server", n.logic.Serve}, {"members", n.watchServers}, {"link", n.links.Serve},
+		{"clock", n.watchClock}}
 	attrs := []any{"link", n.links.Addr().String(), "gossip", n.cluster.Addr()}
 	if n.edge != nil {
 		services = append(services, service{"edge", n.edge.Serve})
