@@ -74,6 +74,8 @@ var mistakes = []mistake{
 	{"an admin listener without an address", nil, "proxy --cluster-key-file {dir}/key --admin=", 2, []string{"--admin is empty", "loopback"}},
 	{"messages kept for an hour", nil, "server --cluster-key-file {dir}/key --shard a=sqlite:{dir}/a.db --retention 1h", 2,
 		[]string{"--retention", "1d or more"}},
+	{"a variable misspelt", []string{"MULTICHAT_CLUSTER_KEY_FIEL={dir}/key"}, "proxy", 2,
+		[]string{"MULTICHAT_CLUSTER_KEY_FIEL is no setting", "did you mean MULTICHAT_CLUSTER_KEY_FILE?"}},
 	{"half of TLS", nil, "proxy --cluster-key-file {dir}/key --tls :9003", 2, []string{"--tls-cert", "--tls-key"}},
 	{"an authority that is none", nil, "recv --user alice --proxy tls://127.0.0.1 --tls-ca {dir}/key", 2, []string{"--tls-ca", "PEM"}},
 }

@@ -73,10 +73,11 @@ func run(args []string, term terminal) int {
 		kong.Bind(term),
 	)
 	parsed, err := parser.Parse(args)
-	switch {
-	case exited >= 0:
+	if exited >= 0 {
 		return exited // help was asked for, and printed
-	case err != nil:
+	}
+	tellMisspelt(term.err, parser.Model)
+	if err != nil {
 		fmt.Fprintf(term.err, "multichat: %s; see multichat%s --help\n", parseError(err), commandOf(err))
 		return exitUsage
 	}
