@@ -32,7 +32,7 @@ func (r *receiver) attendAll(ctx context.Context) error {
 		if !errors.Is(err, ErrUnreachable) {
 			return err
 		}
-		r.leave(i)
+		r.leave(i, err)
 		if failures++; failures < len(r.cfg.Proxies) {
 			r.cfg.Log.Warn("taking the next proxy", "error", err)
 			continue
@@ -80,7 +80,10 @@ func (r *receiver) poll(ctx context.Context, i int, conn net.Conn, accepting <-c
 		err := writePoll(conn, datagram)
 		if err == nil {
 			refusals = 0
-			r.reached = r.reached || polls > 1
+			if polls > 1 && !r.reached {
+				r.reached = true
+				r.tell(Event{Kind: Connected, Proxy: r.cfg.Proxies[i]})
+			}
 		} else if refusals++; refusals == refusalsToLeave {
 			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
