@@ -154,6 +154,44 @@ func TestAPersonChats(t *testing.T) {
 	}
 }
 
+// A text of several lines that is pasted is one message, and waits for Enter; and the line is shown whole when the terminal
+// gets another size, below messages that have their new width.
+func TestPastedTextAndAnotherSize(t *testing.T) {
+	t.Parallel()
+	_, gates := startDemo(t, t.TempDir())
+	bob := startStream(t, "bob", "b", "127.0.4.8", gates[0].tcp)
+	alice := startOnTerminal(t, nil, "client", "--user", "alice", "--proxy", proxyFlag(t, gates[1]))
+	alice.waitFor(t, "you are alice")
+	const pasted = "one\n  two, which is longer than a row is\n\n/quit"
+	alice.typeIn("/to bob \x1b[200~" + strings.ReplaceAll(pasted, "\n", "\r") + "\x1b[201~")
+	wantLine := func(line string) {
+		t.Helper()
+		alice.waitUntil(t, func() error {
+			if got := editorOf(alice.shown()); got != squeezed(line) {
+				return fmt.Errorf("the line is %q, want %q", got, line)
+			}
+			return nil
+		})
+	}
+	wantLine("/to bob " + pasted)
+	alice.resize(t, 25, 12)
+	bob.mustSend(t, "1", "alice", "m000 "+strings.Repeat("word ", 12))
+	alice.waitFor(t, "m000 "+strings.Repeat("word ", 12))
+	wantLine("/to bob " + pasted)
+	alice.resize(t, 60, 20)
+	bob.mustSend(t, "2", "alice", "m001 "+strings.Repeat("word ", 12))
+	alice.waitFor(t, "m001 "+strings.Repeat("word ", 12))
+	wantLine("/to bob " + pasted)
+	wantOnceInOrder(t, alice.shown(), 2)
+	if bob.mustSend(t, "3", "bob", "nothing came before"); len(bob.received()) > 1 {
+		t.Errorf("bob got %+v before Enter", bob.received())
+	}
+	alice.typeIn("\r")
+	bob.waitMailboxes(t, map[string][]string{"bob": {"nothing came before", pasted}})
+	alice.typeIn("\x04")
+	alice.wantEnd(t, 0)
+}
+
 // hostile is a text that drives terminals, if they let it, and hides what it says.
 const hostile = "begin\x1b[2J\x1b]0;title\x07\x1b[?1049h\x9b31m\r\x08\u202eoverride\u2066\u200f\xff\u0085\u2028\nsecond row\x1b[31m end"
 
@@ -312,7 +350,7 @@ func TestWhatIsNotStoredLooksDifferent(t *testing.T) {
 	dead := loopback(freePort(t, 0)) + "/1"
 	alice := startOnTerminal(t, []string{"NO_COLOR=1"}, "client", "--user", "alice", "--proxy", dead, "--proxy", silent.flag(),
 		"--proxy", proxyFlag(t, gates[0]))
-	alice.waitFor(t, dead+" does not answer; trying the next")
+	alice.waitFor(t, dead+" cannot be used; trying the next")
 	alice.enter("/to bob the first")
 	alice.enter("the second")
 	silent.wantSent(t, "the first")

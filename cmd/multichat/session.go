@@ -108,7 +108,7 @@ func (s v1Session) Serve(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// news tells a person that a proxy does not answer, that a connection was lost, and that there is one again. When no proxy
+// news tells a person that a proxy cannot be used, that a connection was lost, and that there is one again. When no proxy
 // answers at first, the command's own error says so.
 type news struct {
 	say     func(text string)
@@ -135,7 +135,7 @@ func (n *news) tell(e client.Event) {
 		n.say(fmt.Sprintf("multichat: the connection to %s is lost; trying on: %s", e.Proxy, sentence(e.Err)))
 		n.lost = true
 	case !n.connected && n.another:
-		n.say(fmt.Sprintf("multichat: %s does not answer; trying the next: %s", e.Proxy, sentence(e.Err)))
+		n.say(fmt.Sprintf("multichat: %s cannot be used; trying the next: %s", e.Proxy, sentence(e.Err)))
 	}
 }
 

@@ -142,6 +142,17 @@ func shownOn(e *vt.Emulator) (rows []string) {
 // squeezed is rows without any space, so that it does not matter where they were broken.
 func squeezed(rows ...string) string { return strings.Join(strings.Fields(strings.Join(rows, "")), "") }
 
+// resize gives the terminal another size, and tells the process, as terminals do.
+func (c *onTerminal) resize(t *testing.T, columns, lines int) {
+	t.Helper()
+	c.mu.Lock()
+	c.screen.Resize(columns, lines)
+	c.mu.Unlock()
+	if err := pty.Setsize(c.tty, &pty.Winsize{Rows: uint16(lines), Cols: uint16(columns)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (c *onTerminal) typeIn(text string) { io.WriteString(c.keyboard, text) }
 
 func (c *onTerminal) enter(line string) { c.typeIn(line + "\r") }

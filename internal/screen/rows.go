@@ -154,22 +154,19 @@ func (m *model) wrap(spans []span, indent int) (rows []string) {
 		}
 	}
 	for _, c := range cells(spans) {
-		if c.isBreak() {
+		full := width+c.width > m.room() && len(row) > 1
+		if c.isBreak() || full && c.isSpace() {
 			begin(nil)
 			continue
 		}
-		if width+c.width > m.room() && len(row) > 1 {
-			switch {
-			case c.isSpace():
-				begin(nil)
-				continue
-			case space > 1:
-				word := append([]cell{}, row[space+1:]...)
-				row = row[:space]
-				begin(word)
-			default:
-				begin(nil)
-			}
+		if full && space > 1 {
+			word := row[space+1:]
+			row = row[:space]
+			begin(word)
+			full = width+c.width > m.room() && len(row) > 1
+		}
+		if full {
+			begin(nil)
 		}
 		if c.isSpace() && len(row) > 1 {
 			space = len(row)
