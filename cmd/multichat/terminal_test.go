@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -188,8 +189,13 @@ func (c *onTerminal) wantEnd(t *testing.T, code int) {
 	if !reflect.DeepEqual(after, c.before) {
 		t.Errorf("the terminal's modes were %+v, and are %+v", c.before, after)
 	}
-	c.typeIn("\x04") // so that the reader has seen all that came before
-	c.waitUntil(t, func() error {
+	c.waitUntil(t, func() error { // until all that it wrote was read
+		c.mu.Lock()
+		column := c.screen.CursorPosition().X
+		c.mu.Unlock()
+		if rows := c.shown(); column != 0 || slices.ContainsFunc(rows, func(row string) bool { return strings.HasPrefix(row, ">") }) {
+			return fmt.Errorf("a shell's prompt would be in column %d, below %q", column, rows)
+		}
 		for _, mode := range []struct{ on, off string }{{"\x1b[?2004h", "\x1b[?2004l"}, {"\x1b[?25l", "\x1b[?25h"}, {"\x1b[?7l", "\x1b[?7h"}} {
 			if raw := c.written(); strings.LastIndex(raw, mode.on) > strings.LastIndex(raw, mode.off) {
 				return fmt.Errorf("%q is not undone", mode.on)
