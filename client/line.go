@@ -199,6 +199,10 @@ func (l *line) work(p *plan, now time.Time) {
 	p.frames, p.due = l.in.appendAcks(p.frames, now)
 	var found sends
 	p.frames, found = l.out.appendSends(p.frames, now)
+	for _, e := range found.retried {
+		e.Proxy = l.proxy
+		l.tell(e)
+	}
 	p.due, p.waiting = sooner(p.due, found.again), found.oldest
 	if found.oldest.IsZero() {
 		return

@@ -31,6 +31,7 @@ var (
 	ErrNotSent = errors.New("the message was not sent")
 
 	errEnded = errors.New("the stream has ended")
+	errCut   = errors.New("the connection was lost before the answer")
 )
 
 // outbox holds messages until they are answered for good, through however many connections. Those to one recipient are
@@ -94,6 +95,8 @@ func (o *outbox) hasRoomLocked(size int) bool {
 type sends struct {
 	again  time.Time // when a message that waits out a pause may be written; zero: there is none
 	oldest time.Time // when the oldest of the unanswered was written; zero: there is none
+
+	retried []Event // of messages that were written now, and not for the first time
 }
 
 // appendSends appends what may be written now, up to about maxWrite bytes, and counts it as written.
@@ -107,6 +110,10 @@ func (o *outbox) appendSends(dst []byte, now time.Time) ([]byte, sends) {
 			dst = wire.AppendSend(dst, wire.Wrmsg{ID: m.id, To: m.lane.to, Text: m.text})
 			m.written = now
 			m.lane.flying++
+			if m.why != nil {
+				found.retried = append(found.retried, Event{Kind: Retried, Message: m.id, Err: m.why})
+				m.why = nil
+			}
 		}
 		if !m.written.IsZero() {
 			found.oldest = sooner(found.oldest, m.written)
@@ -172,7 +179,7 @@ func (o *outbox) lost() {
 	defer o.mu.Unlock()
 	for _, m := range o.queue {
 		if !m.written.IsZero() {
-			m.written, m.doubt = time.Time{}, true
+			m.written, m.doubt, m.why = time.Time{}, true, errCut
 			m.lane.flying--
 		}
 	}

@@ -50,6 +50,12 @@ func TestWhatMayPassIsSentAgain(t *testing.T) {
 			if again.ID != a.ID {
 				t.Errorf("the id was %s and is %s", a.ID, again.ID)
 			}
+			s.wantEvent(Connected, proxy)
+			if e := s.wantEvent(Retried, proxy); e.Message != a.ID {
+				t.Errorf("told of %+v, want that %s is sent again", e, a.ID)
+			} else {
+				wantCode(t, e.Err, code)
+			}
 			f.wantSilence() // those to the same recipient wait, so that they do not overtake it
 			if err := s.Post("carol", []byte("to carol"), nil); err != nil {
 				t.Fatal(err)

@@ -21,6 +21,7 @@ type outgoing struct {
 	doubt   bool        // an earlier writing may have stored it
 	refusal *chat.Error // why it was not stored when it was written last: busy or unavail; nil: never refused so
 	again   time.Time   // not to be written before
+	why     error       // why it is to be written again; nil: it was not written since that was told
 	refused int         // times in a row that it was answered busy, unavail or unknown
 }
 
@@ -34,7 +35,7 @@ func (m *outgoing) retry(refusal *chat.Error, now time.Time) {
 	if refusal.Code == chat.CodeUnknown {
 		m.doubt = true
 	}
-	m.refusal = refusal
+	m.refusal, m.why = refusal, refusal
 }
 
 // passes says whether what was refused with this code may be done when it is tried again.

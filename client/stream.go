@@ -40,7 +40,7 @@ type StreamConfig struct {
 	TLS       *tls.Config // for proxies with TLS; nil: the system's authorities prove the proxy's host name
 	LocalAddr netip.Addr  // what to dial from; zero: what the system takes for the route to the proxy
 
-	Notify func(Event)  // is told how the connection fares, one event after another; it must not block; nil: nobody is
+	Notify func(Event)  // is told how the connection and what is sent on it fare, one event after another; it must not block; nil: nobody is
 	Log    *slog.Logger // the same for logs, and what the system refused that nobody waits for; nil: nothing is logged
 }
 
@@ -213,9 +213,12 @@ func (s *Stream) isLeaving() bool {
 
 // tell tells whoever wants to know.
 func (s *Stream) tell(e Event) {
-	if e.Kind == Connected {
+	switch e.Kind {
+	case Connected:
 		s.cfg.Log.Info("connected", "proxy", e.Proxy)
-	} else {
+	case Retried:
+		s.cfg.Log.Info("a message is sent again", "proxy", e.Proxy, "id", e.Message, "error", e.Err)
+	default:
 		s.cfg.Log.Warn(fmt.Sprintf("connection %v", e.Kind), "proxy", e.Proxy, "error", e.Err)
 	}
 	if s.cfg.Notify != nil {

@@ -191,6 +191,14 @@ func TestWhatIsUnansweredIsSentAgain(t *testing.T) {
 	f = second.accept()
 	f.login()
 	s.post(outcomes, "e")
+	s.wantEvent(Connected, first)
+	s.wantEvent(Lost, first)
+	s.wantEvent(Connected, second)
+	for _, m := range []wire.Wrmsg{a, c, d} {
+		if e := s.wantEvent(Retried, second); e.Message != m.ID || !errors.Is(e.Err, errCut) {
+			t.Errorf("told of %+v, want that %s is sent again", e, m.ID)
+		}
+	}
 	for i, want := range []wire.Wrmsg{a, c, d} {
 		m := f.wantText(string(want.Text))
 		if m.ID != want.ID {
@@ -206,6 +214,9 @@ func TestWhatIsUnansweredIsSentAgain(t *testing.T) {
 	}
 	if n := s.Pending(); n != 0 {
 		t.Errorf("%d are pending", n)
+	}
+	if len(s.events) > 0 {
+		t.Errorf("told of %+v too", <-s.events) // "e" was sent once
 	}
 }
 

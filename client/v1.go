@@ -21,6 +21,10 @@ type V1Config struct {
 	LocalAddr    netip.Addr    // what to dial from and to listen on; zero: what the system takes for the route to the proxy
 	PollInterval time.Duration // 0: a second
 	Log          *slog.Logger  // proxies lost, connections that made no sense; nil: nothing is logged
+
+	// Notify is told of each proxy that is left, as Failed, and of each that takes polls, as Connected, by whichever
+	// goroutine finds out. It must not block. nil: nobody is told.
+	Notify func(Event)
 }
 
 // V1 sends and receives for one user as the first clients do. It may be used by many goroutines, though one Receive at a
@@ -54,9 +58,21 @@ func NewV1(cfg V1Config) (*V1, error) {
 	return &V1{cfg: cfg}, nil
 }
 
-// leave makes the proxy after i the one in use, unless i has been left already.
-func (c *V1) leave(i int) {
-	c.inUse.CompareAndSwap(int32(i), int32((i+1)%len(c.cfg.Proxies)))
+// leave makes the proxy after i the one in use, because of why, unless i has been left already.
+func (c *V1) leave(i int, why error) {
+	c.move(i, (i+1)%len(c.cfg.Proxies), why)
+}
+
+func (c *V1) move(from, to int, why error) {
+	if c.inUse.CompareAndSwap(int32(from), int32(to)) {
+		c.tell(Event{Kind: Failed, Proxy: c.cfg.Proxies[from], Err: why})
+	}
+}
+
+func (c *V1) tell(e Event) {
+	if c.cfg.Notify != nil {
+		c.cfg.Notify(e)
+	}
 }
 
 func (c *V1) udpDialer() *net.Dialer {

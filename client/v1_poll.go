@@ -29,16 +29,17 @@ func (r *receiver) attendAll(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, ErrUnreachable) {
+		gone, ok := errors.AsType[silent](err)
+		if !ok {
 			return err
 		}
-		r.leave(i)
+		r.leave(i, gone.error)
 		if failures++; failures < len(r.cfg.Proxies) {
 			r.cfg.Log.Warn("taking the next proxy", "error", err)
 			continue
 		}
 		if !ever {
-			return err
+			return fmt.Errorf("%w: %w", ErrUnreachable, gone.error)
 		}
 		r.cfg.Log.Warn("no proxy is left to take; trying all of them again", "error", err)
 		failures = 0
@@ -49,13 +50,16 @@ func (r *receiver) attendAll(ctx context.Context) error {
 	}
 }
 
-// attend polls one proxy and accepts what it brings. It returns nil once another proxy is in use, and ErrUnreachable
-// when this one seems dead.
+// silent is why a proxy seems dead.
+type silent struct{ error }
+
+// attend polls one proxy and accepts what it brings. It returns nil once another proxy is in use, and a silent when this
+// one seems dead.
 func (r *receiver) attend(ctx context.Context, i int) error {
 	r.reached = false
 	conn, err := r.udpDialer().DialContext(ctx, "udp", r.cfg.Proxies[i].udp())
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return silent{err}
 	}
 	defer conn.Close()
 	l, err := listen(conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), r.port)
@@ -80,9 +84,12 @@ func (r *receiver) poll(ctx context.Context, i int, conn net.Conn, accepting <-c
 		err := writePoll(conn, datagram)
 		if err == nil {
 			refusals = 0
-			r.reached = r.reached || polls > 1
+			if polls > 1 && !r.reached {
+				r.reached = true
+				r.tell(Event{Kind: Connected, Proxy: r.cfg.Proxies[i]})
+			}
 		} else if refusals++; refusals == refusalsToLeave {
-			return fmt.Errorf("%w: %w", ErrUnreachable, err)
+			return silent{err}
 		}
 		select {
 		case <-ctx.Done():

@@ -218,9 +218,15 @@ func TestReceiveBoundsItsConnections(t *testing.T) {
 
 func TestReceiveTakesTheNextProxy(t *testing.T) {
 	first, second := newPeer(t), newPeer(t)
-	r := receive(t, newV1(t, first.address(), second.address()))
+	c := newV1(t, first.address(), second.address())
+	events := make(chan Event, 9)
+	c.cfg.Notify = func(e Event) { events <- e }
+	r := receive(t, c)
 	at := first.poll()
 	first.poll()
+	if e := <-events; e.Kind != Connected || e.Proxy != first.address() {
+		t.Errorf("told of %+v", e)
+	}
 	first.udp.Close()
 	if next := second.poll(); next != at {
 		t.Errorf("the next proxy is told of %v; it was %v", next, at)
@@ -229,6 +235,12 @@ func TestReceiveTakesTheNextProxy(t *testing.T) {
 	<-r.messages
 	r.results <- nil
 	wantReceipt(t, conn)
+	if e := <-events; e.Kind != Failed || e.Proxy != first.address() || e.Err == nil {
+		t.Errorf("told of %+v", e)
+	}
+	if e := <-events; e.Kind != Connected || e.Proxy != second.address() {
+		t.Errorf("told of %+v", e)
+	}
 }
 
 func TestReceiveKeepsADeliveryWhenItTakesTheNextProxy(t *testing.T) {

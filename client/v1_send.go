@@ -38,16 +38,22 @@ func (c *V1) Send(ctx context.Context, to chat.Mailbox, text []byte) (Result, er
 // connect dials the proxy in use, and the others after it, and makes the first that answers the one in use.
 func (c *V1) connect(ctx context.Context) (*net.TCPConn, error) {
 	var failures []string
+	var why error // the proxy in use is left
 	first := int(c.inUse.Load())
 	for n := range c.cfg.Proxies {
 		i := (first + n) % len(c.cfg.Proxies)
 		conn, err := tcpDialer(c.cfg.LocalAddr).DialContext(ctx, "tcp", c.cfg.Proxies[i].tcp())
 		if err == nil {
-			c.inUse.Store(int32(i))
+			if n > 0 {
+				c.move(first, i, why)
+			}
 			return conn.(*net.TCPConn), nil
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%w: connecting to %s: %w", ErrUnreachable, c.cfg.Proxies[i].tcp(), context.Cause(ctx))
+		}
+		if n == 0 {
+			why = err
 		}
 		failures = append(failures, err.Error())
 	}

@@ -63,6 +63,8 @@ func TestSendTakesTheNextProxy(t *testing.T) {
 	dead.tcp.Close()
 	requests := alive.answer("ok;id=m1;seq=1\n")
 	c := newV1(t, dead.address(), alive.address())
+	var left []Event
+	c.cfg.Notify = func(e Event) { left = append(left, e) }
 	for range 2 {
 		if _, err := c.Send(testContext(t), chat.Everyone, []byte("hello")); err != nil {
 			t.Fatal(err)
@@ -71,6 +73,9 @@ func TestSendTakesTheNextProxy(t *testing.T) {
 	}
 	if i := c.inUse.Load(); i != 1 {
 		t.Errorf("proxy %d is in use", i)
+	}
+	if len(left) != 1 || left[0].Kind != Failed || left[0].Proxy != dead.address() || left[0].Err == nil {
+		t.Errorf("told of %+v", left)
 	}
 }
 

@@ -48,6 +48,9 @@ type terminal struct {
 	out, err io.Writer
 }
 
+// say prints what is not the command's result.
+func (t terminal) say(text string) { fmt.Fprintln(t.err, text) }
+
 func main() {
 	forgetEmpty()
 	os.Exit(run(os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr}))

@@ -8,11 +8,11 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"multichat/client"
 	"multichat/internal/chat"
+	"multichat/internal/screen"
 )
 
 type recvCmd struct {
@@ -52,7 +52,7 @@ func (c *recvCmd) Run(ctx context.Context, term terminal) error {
 			return client.ErrStop
 		}
 		return nil
-	})
+	}, c.news(term.say).tell)
 	if err != nil {
 		return err
 	}
@@ -68,17 +68,10 @@ func (c *recvCmd) Run(ctx context.Context, term terminal) error {
 	return clientError(err)
 }
 
-// printText prints a message for a person: who, and the text with further lines indented. What could drive the terminal
-// is shown as what it is.
+// printText prints a message for a person: who, and the text with further lines indented.
 func printText(w io.Writer, m chat.Message) error {
-	text := strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && unicode.IsControl(r) || r == utf8.RuneError {
-			return '\uFFFD'
-		}
-		return r
-	}, string(m.Text))
-	text = strings.ReplaceAll(text, "\n", "\n    ")
-	_, err := fmt.Fprintf(w, "%s %s: %s\n", m.Sent.Local().Format(time.TimeOnly), m.FromName, text)
+	text := strings.ReplaceAll(screen.Text(m.Text), "\n", "\n    ")
+	_, err := fmt.Fprintf(w, "%s %s: %s\n", m.Sent.Local().Format(time.TimeOnly), screen.Name(m.FromName), text)
 	return err
 }
 

@@ -33,7 +33,7 @@ func (c *sendCmd) Run(ctx context.Context, term terminal) error {
 	if err := chat.CheckMailbox(to); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--to: %w", err)}
 	}
-	sender, err := c.session(term, deviceFlag{}, nil)
+	sender, err := c.session(term, deviceFlag{}, nil, c.news(term.say).tell)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"multichat/client"
 	"multichat/internal/chat"
@@ -38,18 +39,17 @@ type session interface {
 	Send(ctx context.Context, to chat.Mailbox, text []byte) (client.Result, error)
 }
 
-// session makes a session that gives messages to take; with nil it only sends. News of the connection, once there has been
-// one, goes to standard error.
-func (f clientFlags) session(term terminal, device deviceFlag, take func(chat.Message) error) (session, error) {
+// session makes a session that gives messages to take, and tells how it fares; with a nil take it only sends.
+func (f clientFlags) session(term terminal, device deviceFlag, take func(chat.Message) error, tell func(client.Event)) (session, error) {
 	password, err := f.password(term, f.User, false)
 	if err != nil {
 		return nil, err
 	}
 	if f.V1 {
-		return f.v1Session(password, take)
+		return f.v1Session(password, take, tell)
 	}
 	config := client.StreamConfig{Proxies: f.Proxy, User: chat.UserID(f.User), Password: password, Take: take,
-		Notify: (&news{term: term}).tell}
+		Notify: tell}
 	if config.TLS, err = f.tls(); err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ type v1Session struct {
 	take func(chat.Message) error // nil: it only sends
 }
 
-func (f clientFlags) v1Session(password chat.Secret, take func(chat.Message) error) (session, error) {
-	v1, err := client.NewV1(client.V1Config{Proxies: f.Proxy, User: chat.UserID(f.User), Password: password})
+func (f clientFlags) v1Session(password chat.Secret, take func(chat.Message) error, tell func(client.Event)) (session, error) {
+	v1, err := client.NewV1(client.V1Config{Proxies: f.Proxy, User: chat.UserID(f.User), Password: password, Notify: tell})
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
@@ -113,24 +113,34 @@ func (s v1Session) Serve(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// news tells a person that a connection was lost, and that there is one again. What comes before the first is told by the
-// command's own error. Its method is called by one goroutine at a time.
+// news tells a person that a proxy cannot be used, that a connection was lost, and that there is one again. When no proxy
+// answers at first, the command's own error says so.
 type news struct {
-	term      terminal
+	say     func(text string)
+	another bool // there is more than one proxy
+
+	mu        sync.Mutex
 	connected bool // at least once
 	lost      bool // and not made again
 }
 
+func (f clientFlags) news(say func(string)) *news { return &news{say: say, another: len(f.Proxy) > 1} }
+
 func (n *news) tell(e client.Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	switch {
+	case e.Kind == client.Retried:
 	case e.Kind == client.Connected && n.lost:
-		fmt.Fprintf(n.term.err, "multichat: connected again, to %s\n", e.Proxy)
+		n.say(fmt.Sprintf("multichat: connected again, to %s", e.Proxy))
 		n.lost = false
 	case e.Kind == client.Connected:
 		n.connected = true
 	case n.connected && !n.lost:
-		fmt.Fprintf(n.term.err, "multichat: the connection to %s is lost; trying on: %s\n", e.Proxy, sentence(e.Err))
+		n.say(fmt.Sprintf("multichat: the connection to %s is lost; trying on: %s", e.Proxy, sentence(e.Err)))
 		n.lost = true
+	case !n.connected && n.another:
+		n.say(fmt.Sprintf("multichat: %s cannot be used; trying the next: %s", e.Proxy, sentence(e.Err)))
 	}
 }
 
