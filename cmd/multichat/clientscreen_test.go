@@ -258,7 +258,7 @@ func TestEveryEndLeavesTheTerminalAsItWas(t *testing.T) {
 	t.Parallel()
 	_, gates := startDemo(t, t.TempDir())
 	for name, end := range map[string]func(*onTerminal){
-		"Ctrl-C":  func(c *onTerminal) { c.typeIn("half a line\x03") },
+		"Ctrl-C":  func(c *onTerminal) { c.typeIn("half of a line that is longer than a row\x03") },
 		"Ctrl-D":  func(c *onTerminal) { c.typeIn("\x04") },
 		"quit":    func(c *onTerminal) { c.enter("/quit") },
 		"SIGTERM": func(c *onTerminal) { c.cmd.Process.Signal(syscall.SIGTERM) },
