@@ -65,7 +65,7 @@ func planned(t *testing.T) []chaos.Fault {
 	if *seed == 0 {
 		*seed = rand.Uint64N(1e9)
 	}
-	plan := chaos.Plan{Seed: *seed, Length: time.Duration(*seconds) * time.Second, Targets: targets(), Evenly: true}
+	plan := chaos.Plan{Seed: *seed, Length: time.Duration(*seconds) * time.Second, Targets: targets, Evenly: true}
 	if *kinds != "" {
 		plan.Filter = strings.Split(*kinds, ",")
 	}

@@ -78,7 +78,7 @@ func (cl *cluster) up(ctx context.Context, diskMegabytes int) error {
 	if _, err := cl.script(ctx, "deploy/up; compose --profile join up --no-start --no-deps "+joining); err != nil {
 		return err
 	}
-	for _, t := range targets() {
+	for _, t := range targets {
 		c, err := findContainer(project, t.Name)
 		if err != nil {
 			return err

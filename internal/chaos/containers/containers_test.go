@@ -39,7 +39,7 @@ func TestClientsSeenElsewhereThanWhereTheyAre(t *testing.T) {
 
 // Each fault that may be scheduled can be done and healed.
 func TestEachKindOfFaultIsKnown(t *testing.T) {
-	for _, target := range targets() {
+	for _, target := range targets {
 		for _, kind := range target.Kinds {
 			if f := faults[kind]; f.begin == nil || f.heal == nil {
 				t.Errorf("nobody knows how to do %s to %s", kind, target.Name)

@@ -2,6 +2,7 @@ package containers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"multichat/internal/chaos"
@@ -88,20 +89,23 @@ func gossipRules() (rules []string) {
 	return rules
 }
 
+// What may be done to any container here, to a node, and to a proxy.
+var (
+	machineKinds = []string{chaos.Kill, chaos.Stop, chaos.End, chaos.Crash, chaos.Cut, chaos.Unplug, chaos.Slow, chaos.Readdress}
+	nodeKinds    = slices.Concat(machineKinds, []string{chaos.CutGossip})
+	proxyKinds   = slices.Concat(nodeKinds, []string{chaos.CutEdge})
+)
+
 // targets are what may be done to what, in the order of their names.
-func targets() (targets []chaos.Target) {
-	process := []string{chaos.Kill, chaos.Stop, chaos.End, chaos.Crash}
-	machine := append(process, chaos.Cut, chaos.Unplug, chaos.Slow, chaos.Readdress)
-	node := append(machine[:len(machine):len(machine)], chaos.CutGossip)
-	proxy := append(node[:len(node):len(node)], chaos.CutEdge)
-	targets = []chaos.Target{{Name: "mysql-1", Kinds: machine}, {Name: "mysql-2", Kinds: append(machine[:len(machine):len(machine)], chaos.Fill)}}
-	for _, name := range []string{"proxy-1", "proxy-2"} {
-		targets = append(targets, chaos.Target{Name: name, Kinds: proxy})
-	}
-	for _, name := range []string{"server-1", "server-2", "server-3"} {
-		targets = append(targets, chaos.Target{Name: name, Kinds: node})
-	}
-	return append(targets, chaos.Target{Name: joining, Kinds: []string{chaos.Join}})
+var targets = []chaos.Target{
+	{Name: "mysql-1", Kinds: machineKinds},
+	{Name: "mysql-2", Kinds: slices.Concat(machineKinds, []string{chaos.Fill})}, // which has the small disk
+	{Name: "proxy-1", Kinds: proxyKinds},
+	{Name: "proxy-2", Kinds: proxyKinds},
+	{Name: "server-1", Kinds: nodeKinds},
+	{Name: "server-2", Kinds: nodeKinds},
+	{Name: "server-3", Kinds: nodeKinds},
+	{Name: joining, Kinds: []string{chaos.Join}},
 }
 
 // Begin implements [chaos.System].

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -19,7 +20,7 @@ type seen map[string]map[int]bool
 // clientsSeen asks the logs of all servers.
 func (cl *cluster) clientsSeen() (seen, error) {
 	s := make(seen)
-	for _, t := range targets() {
+	for _, t := range targets {
 		if c := cl.containers[t.Name]; c.isServer() {
 			if err := s.addLog(c); err != nil {
 				return nil, fmt.Errorf("reading the log of %s: %w", c.name, err)
@@ -39,10 +40,7 @@ func (s seen) addLog(c *container) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if err := s.addLines(log); err != nil {
-		return err
-	}
-	return cmd.Wait()
+	return errors.Join(s.addLines(log), cmd.Wait())
 }
 
 func (s seen) addLines(log io.Reader) error {
