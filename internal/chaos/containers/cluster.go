@@ -1,8 +1,11 @@
 package containers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,11 +43,7 @@ type cluster struct {
 }
 
 func newCluster(root, diskDir string) *cluster {
-	net := os.Getenv("CHAOS_NET")
-	if net == "" {
-		net = nets
-	}
-	return &cluster{root: root, net: net, disk: disk{diskDir}, containers: make(map[string]*container),
+	return &cluster{root: root, net: cmp.Or(os.Getenv("CHAOS_NET"), nets), disk: disk{diskDir}, containers: make(map[string]*container),
 		crashes: make(map[string]string), last: firstNew - 1}
 }
 
@@ -95,11 +94,32 @@ func portsFree() error {
 		if err != nil {
 			return err
 		}
-		if names != "" && !strings.Contains(names, project) {
+		switch {
+		case strings.Contains(names, project): // of a run that was cut off; it is removed in a moment
+		case names != "":
 			return fmt.Errorf("port %s is published by %s; end that first, with `make down` in its folder if it is a multichat", port, names)
+		default:
+			if err := tryPort(port); err != nil {
+				return fmt.Errorf("port %s is in use by something that is no container, such as `multichat demo`; end that first: %w", port, err)
+			}
 		}
 	}
 	return nil
+}
+
+func tryPort(port string) error {
+	number, protocol, _ := strings.Cut(port, "/")
+	var taken io.Closer
+	var err error
+	if protocol == "udp" {
+		taken, err = net.ListenPacket("udp", ":"+number)
+	} else {
+		taken, err = net.Listen("tcp", ":"+number)
+	}
+	if err != nil {
+		return err
+	}
+	return taken.Close()
 }
 
 // down removes everything of the run.
