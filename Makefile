@@ -10,11 +10,11 @@ RACE := $(if $(CC_FOUND),-race)
 # More flags for go test, such as GOTESTFLAGS='-count=2 -run Ring'.
 GOTESTFLAGS ?=
 
-# For make chaos, such as CHAOS='--seconds 600 --seed 7 --faults kill,stop-mysql'.
+# For make chaos and make chaos-compose, such as CHAOS='--seconds 600 --seed 7 --faults kill,stop-mysql'.
 CHAOS ?= --seconds 60
 CHAOS_RUN ?= ^TestChaos$$
 
-.PHONY: build test lint bench chaos images up down clean
+.PHONY: build test lint bench chaos chaos-compose images up down clean
 
 build: ## the binary, static, in .build/multichat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/multichat ./cmd/multichat
@@ -42,6 +42,10 @@ bench: ## the benchmarks
 chaos: ## clients under faults: nodes and databases are killed, stopped and ended, and what was delivered is judged
 	@mkdir -p $(BUILD)/chaos
 	$(GO) test ./cmd/multichat -count=1 -timeout 0 -v -run '$(CHAOS_RUN)' -args --dir '$(CURDIR)/$(BUILD)/chaos' $(CHAOS)
+
+chaos-compose: ## the same to docker-compose.yml: clients in containers, while containers and networks fail
+	@mkdir -p $(BUILD)/chaos
+	$(GO) test ./internal/chaos/containers -count=1 -timeout 0 -v -args --dir '$(CURDIR)/$(BUILD)/chaos' $(CHAOS)
 
 images: ## the images of docker-compose.yml: from a registry where one answers, else of what is on this machine
 	deploy/images

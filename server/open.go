@@ -171,6 +171,8 @@ func (s *Server) openDevice(sh *shard, key deviceKey, cursor chat.Cursor) *devic
 		if known := s.devices.add(d); known != d {
 			s.leave(&d.bookmark)
 			d = known
+		} else {
+			s.log.Debug("a device polls", "client", key.client, "port", key.port, "user", key.user)
 		}
 	}
 	now := s.clock()

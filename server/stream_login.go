@@ -127,6 +127,7 @@ func (s *Server) begin(sh *shard, l *login, cursor chat.Cursor) *chat.Error {
 		s.leave(&st.bookmark)
 		return errLoginSilent // nobody waits for it any more
 	}
+	s.log.Debug("a stream reads", "client", st.from.Addr, "user", st.user, "device", st.device)
 	switch replaced := sh.streams.claim(st); replaced {
 	case nil:
 	case st:

@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -70,8 +69,6 @@ func isChaos(t *testing.T) {
 
 const (
 	chaosUsers  = 12
-	chaosBefore = 3 * time.Second  // of sending without faults
-	chaosAfter  = 3 * time.Second  // the same at the end
 	chaosSettle = 90 * time.Second // until everybody has everything, at most
 )
 
@@ -83,28 +80,10 @@ func (c *chaosCluster) run(t *testing.T, seed uint64, schedule []chaos.Fault, se
 	load := chaos.NewLoad(chaos.LoadConfig{
 		Seed: seed, Proxies: c.gates, Users: c.users, Password: chat.NewSecret("demo"),
 		Streams: 12, Libraries: 6, Olds: 6, Rate: *chaosRate,
-		First: netip.MustParseAddr("127.0.20.1"), Recorder: recorder, Log: slog.New(slog.DiscardHandler),
+		First: netip.MustParseAddr("127.0.20.1"), Journal: recorder, Log: slog.New(slog.DiscardHandler),
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := load.Begin(ctx); err != nil {
-		t.Fatal(err)
-	}
-	stop := c.showProgress(t, recorder)
-	load.Send()
-	time.Sleep(chaosBefore)
-	if err := chaos.Inflict(t.Context(), schedule, recorder, c); err != nil {
-		t.Error(err)
-	}
-	time.Sleep(chaosAfter)
-	settling, cancel := context.WithTimeout(t.Context(), settle)
-	defer cancel()
-	load.Settle(settling)
-	if err := load.End(); err != nil {
-		t.Error(err)
-	}
-	stop()
-	report, err := recorder.Close()
+	report, err := chaos.Run{Clients: load, Recorder: recorder, Journal: recorder, Schedule: schedule, System: c,
+		Settle: settle, Tell: t.Logf}.Do(t.Context())
 	if err != nil {
 		t.Error(err)
 	}
@@ -150,28 +129,6 @@ func (c *chaosCluster) history(t *testing.T) io.Writer {
 	t.Cleanup(func() { f.Close() })
 	t.Logf("the history is in %s", f.Name())
 	return f
-}
-
-func (c *chaosCluster) showProgress(t *testing.T, recorder *chaos.Recorder) (stop func()) {
-	stopped, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stopped:
-				return
-			case <-tick.C:
-				acked, delivered := recorder.Progress()
-				t.Logf("so far %d messages were acknowledged, and %d times one was shown", acked, delivered)
-			}
-		}
-	}()
-	return func() {
-		close(stopped)
-		<-ended
-	}
 }
 
 // chaosCluster is two proxies, three servers and two shards, of which each can be struck. It implements [chaos.System].
@@ -231,7 +188,8 @@ func newChaosCluster(t *testing.T, on ground, b build) *chaosCluster {
 }
 
 func (c *chaosCluster) schedule(seed uint64, length time.Duration, filter chaos.Filter) []chaos.Fault {
-	return chaos.Schedule(seed, length, slices.Sorted(maps.Keys(c.parts)), filter)
+	targets := chaos.Processes(slices.Sorted(maps.Keys(c.parts))...)
+	return chaos.Plan{Seed: seed, Length: length, Targets: targets, Filter: filter}.Schedule()
 }
 
 func (c *chaosCluster) add(n *node) {

@@ -22,6 +22,7 @@ var forbidden = map[string][]string{
 	"server":           {"shardstore", "database/sql", "github.com/hashicorp/memberlist"},
 	"proxy":            {"server", "shardstore", "database/sql"},
 	"client":           {"proxy", "server", "ring", "shardstore", "internal/cluster"},
+	"internal/chaos":   {"proxy", "server", "ring", "shardstore", "internal/cluster"},
 }
 
 // onlyStandard are packages that import the standard library, and of ours only those named.
@@ -33,7 +34,8 @@ var onlyStandard = map[string][]string{
 }
 
 // testSupport are packages that only tests may import, and each other.
-var testSupport = []string{"internal/mysqltest", "shardstore/storetest"}
+var testSupport = []string{"internal/mysqltest", "shardstore/storetest",
+	"internal/chaos", "internal/chaos/remote", "internal/chaos/containers", "internal/chaos/containers/client"}
 
 // onlyImporters names the packages that may import a library directly.
 var onlyImporters = map[string][]string{

@@ -52,6 +52,17 @@ func (a *acks) late() (frames []byte) {
 	return frames
 }
 
+// refused is told that an ack without an id was refused for the moment, which is the only answer that one ever gets. It does not
+// say which, so everything is acknowledged again, later.
+func (a *acks) refused() {
+	if a.owed == nil {
+		a.owed = make(map[chat.Mailbox]bool)
+	}
+	for mailbox := range a.newest {
+		a.owed[mailbox] = true
+	}
+}
+
 func ack(mailbox chat.Mailbox, seq chat.Seq) []byte {
 	return wire.AppendAck(nil, wire.Ack{Mailbox: mailbox, Seq: seq})
 }

@@ -1,17 +1,15 @@
 // Package chaos is what a run of clients under faults is made of: a [Load] of clients of both versions of the protocol, each
-// at an address of its own, that write down what they attempt, are answered and are given; a [Schedule] of faults that
-// follows from a seed; and a [Recorder] that keeps the history and has it judged by multichat/internal/checker.
+// at an address of its own, that write down what they attempt, are answered and are given; a schedule of faults that
+// follows from a seed (a [Plan]); and a [Recorder] that keeps the history and has it judged by multichat/internal/checker.
 //
 // It knows nothing of how the system runs: whoever makes a run starts it, and does to it what the schedule says.
 //
 //	recorder := chaos.NewRecorder(history)
-//	load := chaos.NewLoad(chaos.LoadConfig{…})
-//	load.Begin(ctx)              // all clients read, and are announced
-//	load.Send()
-//	chaos.Inflict(ctx, schedule, recorder, system)
-//	load.Settle(ctx)             // nobody sends any more, and everybody gets what waits
-//	load.End()
-//	report, err := recorder.Close()
+//	run := chaos.Run{
+//		Clients: chaos.NewLoad(chaos.LoadConfig{…}), Recorder: recorder, Journal: recorder,
+//		Schedule: chaos.Plan{…}.Schedule(), System: system,
+//	}
+//	report, err := run.Do(ctx)
 //
 // # The clients
 //

@@ -29,9 +29,13 @@ type LoadConfig struct {
 	Streams, Libraries, Olds int // clients of each kind
 	Rate                     int // messages a second of all of them; an old client sends a quarter of what others do
 
-	First    netip.Addr // the address of the first client; each further one has the next
-	Recorder *Recorder
-	Log      *slog.Logger
+	First   netip.Addr // the address of the first client; each further one has the next
+	Journal Journal
+	Log     *slog.Logger
+
+	// Only, if it is not 0, makes the load one client, of First's address: the Only-th of all these. The others are other
+	// processes' loads.
+	Only int
 }
 
 // Load is clients that write to each other.
@@ -57,6 +61,9 @@ func NewLoad(cfg LoadConfig) *Load {
 	addr := cfg.First
 	shares := 4*(cfg.Streams+cfg.Libraries) + cfg.Olds // an old client has one, others four
 	for i := range cfg.Streams + cfg.Libraries + cfg.Olds {
+		if cfg.Only != 0 && i+1 != cfg.Only {
+			continue
+		}
 		p := person{
 			load: l,
 			name: fmt.Sprintf("c%02d", i+1),
@@ -97,18 +104,11 @@ func (l *Load) Begin(ctx context.Context) error {
 	return nil
 }
 
-// Send has the clients send, until Settle.
+// Send has the clients send, until Pause.
 func (l *Load) Send() { l.sending.Store(true) }
 
-// Settle has nobody send anything new, and returns when everything is answered and shown, or ctx has ended.
-func (l *Load) Settle(ctx context.Context) {
-	l.sending.Store(false)
-	for ctx.Err() == nil && l.cfg.Recorder.Waiting() > 0 {
-		sleep(ctx, 500*time.Millisecond)
-	}
-	// What comes twice comes late, too.
-	sleep(ctx, 3*time.Second)
-}
+// Pause has nobody send anything new.
+func (l *Load) Pause() { l.sending.Store(false) }
 
 // End ends the clients. The error is that of one that could not go on.
 func (l *Load) End() error {
@@ -151,7 +151,7 @@ func (p *person) add(r checker.Record) {
 		return
 	}
 	r.Client, r.User = p.name, p.user
-	p.load.cfg.Recorder.Add(r)
+	p.load.cfg.Journal.Add(r)
 }
 
 // message is what a client is about to send.

@@ -9,24 +9,41 @@ import (
 	"multichat/internal/checker"
 )
 
+// Journal takes what happens in a run, as of when it is told. Its method may be called by many.
+type Journal interface {
+	Add(checker.Record)
+}
+
 // Recorder writes the history of a run, and has it judged. Its methods may be called by many.
 type Recorder struct {
 	mu      sync.Mutex
-	begun   time.Time
+	begun   time.Duration // by Clock
 	checker *checker.Checker
 	history *checker.Writer
 }
 
 // NewRecorder begins a run whose history is written to w, compressed.
 func NewRecorder(w io.Writer) *Recorder {
-	return &Recorder{begun: time.Now(), checker: checker.New(), history: checker.NewWriter(w)}
+	return &Recorder{begun: Clock(), checker: checker.New(), history: checker.NewWriter(w)}
 }
 
 // Add writes a record down, as of now.
 func (r *Recorder) Add(record checker.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record.At = time.Since(r.begun)
+	r.takeLocked(record, Clock())
+}
+
+// Take writes down a record whose time is by Clock, of this process or of another one on this machine. Records have to come
+// in the order of their times.
+func (r *Recorder) Take(record checker.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.takeLocked(record, record.At)
+}
+
+func (r *Recorder) takeLocked(record checker.Record, at time.Duration) {
+	record.At = max(0, at-r.begun)
 	r.history.Add(record)
 	r.checker.Add(record)
 }

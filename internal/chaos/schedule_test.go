@@ -3,8 +3,11 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,13 +17,72 @@ import (
 
 var targets = []string{"mysql-1", "mysql-2", "proxy-1", "proxy-2", "server-1", "server-2", "server-3"}
 
+func schedule(seed uint64, length time.Duration, filter Filter) []Fault {
+	return Plan{Seed: seed, Length: length, Targets: Processes(targets...), Filter: filter}.Schedule()
+}
+
 func TestASeedGivesOneSchedule(t *testing.T) {
-	first := Schedule(7, 10*time.Minute, targets, nil)
-	if again := Schedule(7, 10*time.Minute, targets, nil); !slices.Equal(first, again) {
+	first := schedule(7, 10*time.Minute, nil)
+	if again := schedule(7, 10*time.Minute, nil); !slices.Equal(first, again) {
 		t.Error("the same seed gave another schedule")
 	}
-	if other := Schedule(8, 10*time.Minute, targets, nil); slices.Equal(first, other) {
+	if other := schedule(8, 10*time.Minute, nil); slices.Equal(first, other) {
 		t.Error("another seed gave the same schedule")
+	}
+}
+
+// Whoever has noted a seed must get the same run from it later.
+func TestASeedGivesTheScheduleThatItAlwaysGave(t *testing.T) {
+	for _, test := range []struct {
+		filter Filter
+		want   string
+	}{
+		{nil, `
+   0.0 s  kill       server-1  for 2.4 s
+   0.0 s  stop       mysql-2   for 2.0 s
+   3.6 s  kill       proxy-2   for 0.8 s
+   3.6 s  end        mysql-1   for 1.4 s
+   8.9 s  kill       server-3  for 0.2 s
+  16.2 s  stop       server-3  for 1.1 s
+  21.8 s  kill       server-1  for 1.4 s
+  26.1 s  stop       server-3  for 2.3 s`},
+		{Filter{"stop", "kill-mysql"}, `
+   0.0 s  stop       proxy-2   for 1.2 s
+   4.9 s  kill       mysql-2   for 0.8 s
+   8.4 s  kill       mysql-1   for 0.7 s
+  13.7 s  stop       server-2  for 3.7 s
+  20.9 s  stop       proxy-1   for 4.2 s
+  26.5 s  kill       mysql-1   for 2.3 s`},
+	} {
+		var got strings.Builder
+		for _, f := range schedule(7, 30*time.Second, test.filter) {
+			fmt.Fprintf(&got, "\n%v", f)
+		}
+		if got.String() != test.want {
+			t.Errorf("with the filter %v the schedule is%s\nand was%s", test.filter, &got, test.want)
+		}
+	}
+}
+
+func TestAnEvenScheduleDoesEachKindAsOftenAsAnother(t *testing.T) {
+	machines := []Target{{"mysql-1", []string{Kill, Fill}}, {"mysql-2", []string{Kill, Fill}}, {"proxy-1", []string{Kill, CutEdge}},
+		{"server-1", []string{Kill, Slow}}, {"server-2", []string{Kill, Slow}}, {"server-3", []string{Join}}}
+	for seed := range uint64(20) {
+		done := make(map[string]int)
+		for _, f := range (Plan{Seed: seed, Length: 10 * time.Minute, Targets: machines, Evenly: true}).Schedule() {
+			done[f.Kind]++
+			if l := lasts[f.Kind]; l.to > 0 && (f.For < l.from || f.For > l.to) {
+				t.Errorf("seed %d: %v", seed, f)
+			}
+		}
+		if done[Fill] != 1 {
+			t.Errorf("seed %d: a disk is filled %d times, want once", seed, done[Fill])
+		}
+		delete(done, Fill)
+		counts := slices.Sorted(maps.Values(done))
+		if len(counts) != 4 || counts[0] < counts[3]*2/3 {
+			t.Errorf("seed %d: the faults by kind are %v", seed, done)
+		}
 	}
 }
 
@@ -32,7 +94,7 @@ func TestASchedule(t *testing.T) {
 	for seed := range uint64(5) {
 		free := make(map[string]time.Duration)
 		var last time.Duration
-		for i, f := range Schedule(seed, length, targets, nil) {
+		for i, f := range schedule(seed, length, nil) {
 			seen[done{f.Kind, f.Target}] = true
 			switch {
 			case f.At < last:
@@ -68,7 +130,7 @@ func TestAFilterLeavesOthersOut(t *testing.T) {
 		{Filter{"nothing"}, nil},
 	} {
 		var got []string
-		for _, f := range Schedule(1, time.Hour, targets, test.filter) {
+		for _, f := range schedule(1, time.Hour, test.filter) {
 			if name := f.Kind + "-" + class(f.Target); !slices.Contains(got, name) {
 				got = append(got, name)
 			}

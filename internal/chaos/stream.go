@@ -287,6 +287,10 @@ func (s *stream) replyLocked(r wire.Reply) error {
 		}
 		return nil
 	}
+	if r.ID == "" && r.Err != nil && (r.Err.Code == chat.CodeUnavail || r.Err.Code == chat.CodeBusy) {
+		s.acks.refused()
+		return nil
+	}
 	for i, p := range s.pending {
 		if p.id != r.ID {
 			continue

@@ -49,7 +49,7 @@ type Gap struct {
 }
 
 func (g Gap) String() string {
-	return fmt.Sprintf("%-14s ×%-3d version %d: no acknowledged send for %7.0f ms (median), %7.0f ms (p99), %7.0f ms (longest)", g.Fault,
+	return fmt.Sprintf("%-17s ×%-3d version %d: no acknowledged send for %7.0f ms (median), %7.0f ms (p99), %7.0f ms (longest)", g.Fault,
 		g.Faults, g.Version, milliseconds(g.Median), milliseconds(g.P99), milliseconds(g.Max))
 }
 

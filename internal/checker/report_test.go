@@ -126,7 +126,7 @@ lost 1, shown twice 0, repeated in peace (version 1) 0, reordered 0, unexpected 
 answered without a code: 1
 answered busy: 3
 longest without an acknowledged send: c2 1500 ms, c1 40 ms
-kill server    ×7   version 2: no acknowledged send for      60 ms (median),     900 ms (p99),    1500 ms (longest)
+kill server       ×7   version 2: no acknowledged send for      60 ms (median),     900 ms (p99),    1500 ms (longest)
 - c1 never got "hello"
 `
 	if diff := cmp.Diff(want, r.String()); diff != "" {
