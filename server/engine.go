@@ -44,7 +44,8 @@ type engine interface {
 	serve(ctx context.Context)
 
 	// submit takes a message and never blocks. Of messages for one mailbox, each submitted after the call for the one
-	// before has returned, those that are stored are stored in this order.
+	// before has returned, those that are stored are stored in this order. Of those of one sequence, none is stored
+	// behind one that was given up after it had been taken. A nil sequence is none.
 	//
 	// answer is called once, at the deadline at the latest, with what became of the message: by any goroutine, also
 	// before submit returns. It must not block. While the shard does not answer, the message is held, and tried again
@@ -52,14 +53,14 @@ type engine interface {
 	// not be, else unknown. It is busy if too much is held for the shard already.
 	//
 	// Whoever cannot wait for the deadline any more refuses the write.
-	submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write
+	submit(m chat.Submission, q *sequence, deadline time.Time, answer func(chat.Stored)) *write
 }
 
 // await submits a message and waits for the answer. It gives up when ctx, which has a deadline, ends.
 func await(ctx context.Context, e engine, m chat.Submission) chat.Stored {
 	deadline, _ := ctx.Deadline()
 	answers := make(chan chat.Stored, 1)
-	x := e.submit(m, deadline, func(s chat.Stored) { answers <- s })
+	x := e.submit(m, nil, deadline, func(s chat.Stored) { answers <- s })
 	select {
 	case s := <-answers:
 		return s

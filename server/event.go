@@ -39,10 +39,10 @@ func (e *eventEngine) serve(ctx context.Context) {
 	group.Wait()
 }
 
-func (e *eventEngine) submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write {
-	x := newWrite(m, deadline, answer)
+func (e *eventEngine) submit(m chat.Submission, q *sequence, deadline time.Time, answer func(chat.Stored)) *write {
+	x := newWrite(m, q, deadline, answer)
 	if why := e.lanes.offer(x); why != nil {
-		x.refuse(why)
+		x.reject(why)
 	}
 	return x
 }

@@ -6,9 +6,9 @@ import (
 	"multichat/internal/chat"
 )
 
-// Submit hands a message to the server's engine, as a stream does. giveUp is for whoever does not wait for the answer.
+// Submit hands a message to the server's engine, as a sender does who waits for nothing else. giveUp is for whoever does not wait for the answer.
 func (s *Server) Submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) (giveUp func()) {
-	x := s.engine.submit(m, deadline, answer)
+	x := s.engine.submit(m, nil, deadline, answer)
 	return func() { x.refuse(errNotStored) }
 }
 

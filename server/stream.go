@@ -24,6 +24,7 @@ type stream struct {
 	device  chat.DeviceID
 	account atomic.Pointer[account] // its user, as read last
 	turn    turn                    // guarded by deliveries.mu
+	sent    sequences
 
 	// The watch's own, once the stream is in the table.
 	from     edge.Caller   // with the ticket that the caller has, if it keeps any
@@ -99,7 +100,9 @@ func (st *stream) Send(ref uint64, m edge.StreamMessage) {
 	s.sending.Add(1)
 	submission := chat.Submission{ID: m.ID, From: user.user.ID, FromName: user.user.Name, To: m.To, Text: m.Text,
 		Sent: faults.Now()}
-	s.engine.submit(submission, time.Now().Add(s.hold), func(stored chat.Stored) {
+	q := st.sent.join(m.To)
+	s.engine.submit(submission, q, time.Now().Add(s.hold), func(stored chat.Stored) {
+		st.sent.leave(m.To, q)
 		st.client.Answer(ref, stored.Seq, stored.Err)
 		s.sending.Add(-1)
 	})

@@ -55,20 +55,20 @@ func (e *syncEngine) serve(ctx context.Context) {
 	}
 }
 
-func (e *syncEngine) submit(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write {
-	x := newWrite(m, deadline, answer)
+func (e *syncEngine) submit(m chat.Submission, q *sequence, deadline time.Time, answer func(chat.Stored)) *write {
+	x := newWrite(m, q, deadline, answer)
 	sh := e.shards[e.store.Locate(m.To)]
 	if !sh.texts.take(m.Text) {
-		x.refuse(errWritesBusy)
+		x.reject(errWritesBusy)
 		return x
 	}
 	switch e.start(sh, x) {
 	case nil:
 		return x
 	case crew.ErrFull:
-		x.refuse(errWritesBusy)
+		x.reject(errWritesBusy)
 	default:
-		x.refuse(errNotStored)
+		x.reject(errNotStored)
 	}
 	sh.texts.free(m.Text)
 	return x

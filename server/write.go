@@ -13,6 +13,7 @@ import (
 // write is one message on its way to its shard, by either engine, and whoever waits for the answer.
 type write struct {
 	message  chat.Submission
+	sequence *sequence // that it is one of; nil: none
 	answer   func(chat.Stored)
 	timer    *time.Timer // gives up at the deadline, whatever the engine waits for then
 	progress atomic.Int32
@@ -35,14 +36,18 @@ var (
 		"the recipient's shard did not answer in time; it may have stored the message, send again with the same id")
 )
 
-func newWrite(m chat.Submission, deadline time.Time, answer func(chat.Stored)) *write {
-	x := &write{message: m, answer: answer}
+func newWrite(m chat.Submission, q *sequence, deadline time.Time, answer func(chat.Stored)) *write {
+	x := &write{message: m, sequence: q, answer: answer}
 	x.timer = time.AfterFunc(time.Until(deadline), x.expire)
 	return x
 }
 
-// hand says that a shard is about to get the message. It reports false if that must not be.
+// hand says that a shard is about to get the message. It reports false if that must not be; then it is answered.
 func (x *write) hand() bool {
+	if x.sequence.isBroken() {
+		x.refuse(errNotStored)
+		return false
+	}
 	if faults.DedupeOff {
 		// The mistake: each attempt has an id, and not each message, so what is sent again is not known again.
 		x.message.ID = chat.MessageID(rand.Text())
@@ -68,7 +73,14 @@ func (x *write) finish(s chat.Stored) {
 	}
 }
 
-// refuse answers that the message was not stored, and why; or, where a shard may have it, that nobody knows.
+// reject answers that the message was not taken, and why. What waits before it goes on.
+func (x *write) reject(why *chat.Error) {
+	x.timer.Stop()
+	x.answerOnce(why)
+}
+
+// refuse gives up a message that was taken: it answers that it was not stored, and why; or, where a shard may have it, that
+// nobody knows.
 func (x *write) refuse(why *chat.Error) {
 	x.timer.Stop()
 	x.giveUp(why)
@@ -77,6 +89,11 @@ func (x *write) refuse(why *chat.Error) {
 func (x *write) expire() { x.giveUp(errNotStored) }
 
 func (x *write) giveUp(why *chat.Error) {
+	x.sequence.giveUp()
+	x.answerOnce(why)
+}
+
+func (x *write) answerOnce(why *chat.Error) {
 	for {
 		progress := x.progress.Load()
 		switch {
