@@ -15,7 +15,8 @@ import (
 // tag stands for a password that was checked against a stored hash: the first half of an HMAC-SHA256 of user, hash and
 // password, under a key that the servers of a cluster derive from the cluster's. Comparing tags costs a microsecond where
 // hashing costs tens of milliseconds, and a tag ends with the stored hash that it was made for. Whoever has the cluster's
-// key and a tag could try passwords as quickly; but such a one is a proxy to every server, and is told the passwords.
+// key, a tag and the stored hash could try passwords as quickly; but with the key one is a proxy to every server, and is told
+// the passwords.
 type tag [tagBytes]byte
 
 const tagBytes = sha256.Size / 2
@@ -70,13 +71,12 @@ const (
 	wrong
 )
 
-// recall says what is remembered about t, or what the ticket that came with it tells: a proxy sends it with the password
-// that it was made for only.
+// recall says what is remembered about t, or what the ticket that came with it tells.
 func (a *authenticator) recall(u *account, t tag, ticket chat.Secret) verdict {
 	if known := u.verified.Load(); known != nil && hmac.Equal(known[:], t[:]) {
 		return right
 	}
-	if a.tickets.check(&u.user, ticket) != ticketWrong {
+	if a.tickets.check(&u.user, ticket) != ticketWrong && tagIn(ticket) == t { // both are public once the ticket is right
 		u.verified.Store(&t)
 		return right
 	}

@@ -131,6 +131,7 @@ func (ln *lane) moveLocked(next *writer) (refused []*write) {
 	ln.writer = next
 	for _, x := range moving {
 		if !ln.offerLocked(x) {
+			x.sequence.giveUp() // now: the next writer may be about to store what is behind it
 			refused = append(refused, x)
 		}
 	}

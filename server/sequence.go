@@ -13,6 +13,9 @@ import (
 // Its sender need not know that it was given up. While a shard is silent, the stream may have gone on at another server, or
 // the link to it may be cut: there the same messages wait, the first among them. Were those behind it stored here, it would be
 // stored behind them there.
+//
+// What was refused at once, as too much, is no part of one. If that answer is lost together with this server, while what
+// came behind was stored, the two change places: nobody but the sender could tell that it does not know.
 type sequence struct {
 	broken  atomic.Bool // one of it was given up
 	waiting int         // how many it has; guarded by sequences.mu
@@ -34,8 +37,8 @@ type sequences struct {
 	byBox map[chat.Mailbox]*sequence
 }
 
-// join is the sequence of one more message. After one that is broken comes a new one: its sender knows by then that
-// something before it was not stored, or will never know what becomes of this one either.
+// join is the sequence of one more message. After one that is broken comes a new one: what comes later is another matter,
+// since something before it was answered with an error.
 func (s *sequences) join(m chat.Mailbox) *sequence {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -89,6 +89,9 @@ func (x *write) refuse(why *chat.Error) {
 func (x *write) expire() { x.giveUp(errNotStored) }
 
 func (x *write) giveUp(why *chat.Error) {
+	if x.progress.Load() == writeAnswered {
+		return // it is stored, and what is behind it may be, too
+	}
 	x.sequence.giveUp()
 	x.answerOnce(why)
 }

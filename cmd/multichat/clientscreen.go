@@ -60,6 +60,11 @@ func (p *onScreen) report(term terminal, err error, interrupted bool) error {
 	defer p.mu.Unlock()
 	answer, answered := errors.AsType[*chat.Error](err)
 	doubt := answered && answer.Code == chat.CodeUnknown // of the first
+	for _, line := range p.screen.Unread() {
+		if d, ok := readDraft(func(string) {}, line); ok {
+			p.waiting = append(p.waiting, d)
+		}
+	}
 	for i, d := range p.waiting {
 		why := errEndedBefore
 		if i == 0 && doubt {

@@ -39,7 +39,9 @@ func (r Run) Do(ctx context.Context) (checker.Report, error) {
 	beginning, cancel := context.WithTimeout(ctx, beginTimeout)
 	defer cancel()
 	if err := r.Clients.Begin(beginning); err != nil {
-		return checker.Report{}, errors.Join(err, r.Clients.End())
+		err = errors.Join(err, r.Clients.End())
+		_, unkept := r.Recorder.Close()
+		return checker.Report{}, errors.Join(err, unkept)
 	}
 	telling, stop := context.WithCancel(ctx)
 	told := make(chan struct{})

@@ -131,6 +131,21 @@ func (s *Screen) ReadLine(ctx context.Context) (string, error) {
 	}
 }
 
+// Unread are lines that were typed and that ReadLine has not returned, once Serve has returned.
+func (s *Screen) Unread() (lines []string) {
+	for {
+		select {
+		case line, more := <-s.lines:
+			if !more {
+				return lines
+			}
+			lines = append(lines, line)
+		default:
+			return lines
+		}
+	}
+}
+
 // Show shows a message, and returns once the terminal has it. Its error is ErrEnded: nobody has seen the message then.
 func (s *Screen) Show(msg chat.Message) error {
 	return s.do(func(m *model) { m.print(m.message(msg)) })

@@ -3,6 +3,7 @@ package containers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -125,7 +126,7 @@ func tryPort(port string) error {
 // down removes everything of the run.
 func (cl *cluster) down(ctx context.Context) error {
 	_, err := cl.script(ctx, "deploy/sweep "+project)
-	return err
+	return errors.Join(err, cl.disk.unmount())
 }
 
 // addUsers makes users with the password that all clients have.

@@ -14,18 +14,25 @@ type disk struct{ dir string }
 // mysqlUser is the one of MySQL's images, official and ours.
 const mysqlUser = 999
 
-// mount makes the disk. deploy/sweep takes it away with the volume that is on it.
+// mount makes the disk.
 func (d disk) mount(megabytes int) error {
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return err
 	}
-	if _, err := command(nil, "mountpoint", "-q", d.dir); err == nil { // of a run that was cut off
-		if _, err := asRoot("umount", d.dir); err != nil {
-			return err
-		}
+	if err := d.unmount(); err != nil { // it is of a run that was cut off
+		return err
 	}
 	options := fmt.Sprintf("size=%dm,uid=%d,gid=%[2]d,mode=0755", megabytes, mysqlUser)
 	_, err := asRoot("mount", "-t", "tmpfs", "-o", options, "multichat-chaos", d.dir)
+	return err
+}
+
+// unmount takes the disk away, if it is there. So does deploy/sweep with a volume that is on it.
+func (d disk) unmount() error {
+	if _, err := command(nil, "mountpoint", "-q", d.dir); err != nil {
+		return nil
+	}
+	_, err := asRoot("umount", d.dir)
 	return err
 }
 

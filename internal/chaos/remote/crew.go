@@ -46,7 +46,6 @@ func NewCrew(listener net.Listener, task Task, recorder *chaos.Recorder) *Crew {
 
 // Add writes down what the driver itself does, as of now.
 func (c *Crew) Add(r checker.Record) {
-	r.At = chaos.Clock()
 	c.sorter.add(r)
 }
 
@@ -152,6 +151,9 @@ func (c *Crew) serve(conn net.Conn) {
 func (c *Crew) join(h hello, conn net.Conn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ended {
+		return fmt.Errorf("client %d came when the run had ended", h.Number)
+	}
 	if h.Number < 1 || h.Number > len(c.members) || c.members[h.Number-1] != nil {
 		return fmt.Errorf("a client came as number %d, which is taken, or not between 1 and %d", h.Number, len(c.members))
 	}

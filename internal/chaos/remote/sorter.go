@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"multichat/internal/chaos"
 	"multichat/internal/checker"
 )
 
@@ -14,6 +15,7 @@ import (
 // without a kind for a time alone. What is kept is bounded by how long a source may be silent.
 type sorter struct {
 	out func(checker.Record)
+	now func() time.Duration
 
 	mu    sync.Mutex
 	kept  []checker.Record
@@ -24,7 +26,7 @@ type sorter struct {
 const never = time.Duration(math.MaxInt64)
 
 func newSorter(sources int, out func(checker.Record)) *sorter {
-	return &sorter{out: out, until: make([]time.Duration, sources)}
+	return &sorter{out: out, now: chaos.Clock, until: make([]time.Duration, sources)}
 }
 
 // take takes the next record of a source.
@@ -39,10 +41,11 @@ func (s *sorter) take(source int, r checker.Record) {
 	s.giveLocked()
 }
 
-// add takes a record that is of this moment, and so later than whatever was given on.
+// add takes a record as of now, which is later than whatever was given on.
 func (s *sorter) add(r checker.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r.At = s.now()
 	s.kept = append(s.kept, r)
 }
 

@@ -29,7 +29,8 @@ func TestNothingIsGivenOnBeforeAllHavePassedIt(t *testing.T) {
 	s.take(0, beatAt(20))
 	want() // the second may still tell of something earlier
 	s.take(1, at(5, "second's"))
-	s.add(at(7, "the driver's"))
+	s.now = func() time.Duration { return 7 }
+	s.add(checker.Record{Kind: checker.FaultBegin, Text: "the driver's"})
 	want()
 	s.take(1, beatAt(8))
 	want("second's", "the driver's")
