@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"slices"
@@ -36,8 +37,13 @@ func TestBenchMeasuresAndLeavesNobody(t *testing.T) {
 		}
 
 		// Who has enough of it is told what came out so far.
-		report = benchmark(t, slices.Concat([]string{"--users", "2", "--seconds", "60"}, proxies, c.shards), func(p *os.Process) {
-			time.Sleep(2 * time.Second)
+		report = benchmark(t, slices.Concat([]string{"--users", "2", "--seconds", "60"}, proxies, c.shards), func(p *os.Process, said *lockedBuffer) {
+			waitUntil(t, 30*time.Second, func() error {
+				if !strings.Contains(said.String(), "stored/s") {
+					return errors.New("it does not send yet")
+				}
+				return nil
+			})
 			p.Signal(os.Interrupt)
 		})
 		if report.Stored == 0 || report.Seconds > 30 || report.Undelivered != 0 {
@@ -56,11 +62,12 @@ func TestBenchMeasuresAndLeavesNobody(t *testing.T) {
 }
 
 // benchmark runs bench to its end, and wants 0 of it.
-func benchmark(t *testing.T, args []string, meanwhile func(*os.Process)) (report bench.Report) {
+func benchmark(t *testing.T, args []string, meanwhile func(*os.Process, *lockedBuffer)) (report bench.Report) {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"bench", "--json"}, args...)...)
 	cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
-	var out, said bytes.Buffer
+	var out bytes.Buffer
+	var said lockedBuffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -68,7 +75,7 @@ func benchmark(t *testing.T, args []string, meanwhile func(*os.Process)) (report
 	watchdog := time.AfterFunc(90*time.Second, func() { cmd.Process.Kill() })
 	defer watchdog.Stop()
 	if meanwhile != nil {
-		meanwhile(cmd.Process)
+		meanwhile(cmd.Process, &said)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("bench %s: %v\n%s%s", strings.Join(args, " "), err, &said, &out)

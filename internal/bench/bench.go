@@ -41,6 +41,12 @@ const (
 
 	connectTime = 30 * time.Second // for all users to be connected
 	settleTime  = 15 * time.Second // after the sending, for the last answers and deliveries
+	hurriedTime = 2 * time.Second  // the same when ctx has ended
+
+	// What the client has room for; see [client.ErrOutboxFull].
+	maxWindow      = 1024
+	maxWindowBytes = 1 << 20
+	frameRoom      = 256 // bytes of a message beside its text
 )
 
 // Progress is how a run fares.
@@ -51,10 +57,11 @@ type Progress struct {
 
 // run is a run under way.
 type run struct {
-	cfg   Config
-	name  string // begins all texts of the run, which tells them from others' and those of other runs
-	begun time.Time
-	users []*user
+	cfg     Config
+	name    string // begins all texts of the run, which tells them from others' and those of other runs
+	begun   time.Time
+	sending Progress // as it was when nothing new was sent any more
+	users   []*user
 
 	sent, stored, failed, received, expected atomic.Int64
 
@@ -62,18 +69,20 @@ type run struct {
 	acks     *latencies
 	arrivals *latencies
 	errs     map[chat.Code]int64 // of messages that were not stored
-	retries  map[chat.Code]int64 // answers after which a message was sent again
+	retries  map[chat.Code]int64 // answers after which the client sends a message again, by itself
+	lost     map[chat.Code]int64 // connections
 	checker  *checker.Checker    // nil: nothing is judged
 }
 
-// Run does a run, and returns when everything is answered and delivered, or has had its time. A run that ctx ends is
-// reported as far as it came. The error is that of a user who could not connect, or was thrown out.
+// Run does a run, and returns when everything is answered and delivered, or has had its time. When ctx ends while it sends, it
+// is reported as far as it came. The error is that of a user who could not connect, or was thrown out.
 func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return Report{}, err
 	}
 	r := &run{cfg: cfg, name: newName(), acks: newLatencies(), arrivals: newLatencies(),
-		errs: make(map[chat.Code]int64), retries: make(map[chat.Code]int64)}
+		errs: make(map[chat.Code]int64), retries: make(map[chat.Code]int64),
+		lost: make(map[chat.Code]int64)}
 	if cfg.Check {
 		r.checker = checker.New()
 	}
@@ -85,10 +94,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		r.users = append(r.users, u)
 	}
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stop(nil)
 	var group sync.WaitGroup
-	defer group.Wait() // after the stop above
-	defer stop(nil)
+	defer group.Wait()
+	defer stop(nil) // before the wait
 	for _, u := range r.users {
 		group.Go(func() {
 			if err := u.stream.Serve(serving); err != nil && serving.Err() == nil {
@@ -99,12 +107,12 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := r.connect(ctx, serving); err != nil {
 		return Report{}, err
 	}
-	took := r.send(ctx, serving)
+	r.send(ctx, serving)
 	r.settle(ctx, serving)
 	if serving.Err() != nil {
 		return Report{}, context.Cause(serving)
 	}
-	return r.report(took), nil
+	return r.report(), nil
 }
 
 // Validate says what is wrong with a configuration.
@@ -116,8 +124,10 @@ func (c *Config) Validate() error {
 		return errors.New("a user is named twice")
 	case c.Size < MinSize || c.Size > chat.MaxText:
 		return fmt.Errorf("a text of %d bytes is not between %d and %d", c.Size, MinSize, chat.MaxText)
-	case c.Window < 1:
-		return errors.New("with a window below 1 nothing can be sent")
+	case c.Window < 1 || c.Window > maxWindow:
+		return fmt.Errorf("a window of %d messages is not between 1 and %d", c.Window, maxWindow)
+	case c.Window*(c.Size+frameRoom) > maxWindowBytes:
+		return fmt.Errorf("a window of %d messages of %d bytes is more than a stream has room for: make either smaller", c.Window, c.Size)
 	case c.Broadcast < 0 || c.Broadcast > 100:
 		return fmt.Errorf("%d percent of broadcasts is not between 0 and 100", c.Broadcast)
 	case c.Duration <= 0 || c.Rate < 0:
@@ -145,8 +155,8 @@ func (r *run) connect(ctx, serving context.Context) error {
 	return nil
 }
 
-// send has all users send, and returns how long they did.
-func (r *run) send(ctx, serving context.Context) time.Duration {
+// send has all users send.
+func (r *run) send(ctx, serving context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Duration)
 	defer cancel()
 	defer context.AfterFunc(serving, cancel)()
@@ -166,19 +176,19 @@ func (r *run) send(ctx, serving context.Context) time.Duration {
 			}
 		}
 	}
-	took := time.Since(r.begun)
+	r.sending = r.progress()
 	group.Wait()
-	return took
 }
 
 func (r *run) progress() Progress {
 	return Progress{time.Since(r.begun), r.stored.Load(), r.failed.Load(), r.received.Load()}
 }
 
-// settle waits for the last answers and deliveries. A second signal of a person who waits need not wait for these.
+// settle waits for the last answers and deliveries, and not as long for whoever has ended ctx.
 func (r *run) settle(ctx, serving context.Context) {
 	patience, cancel := context.WithTimeout(serving, settleTime)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(hurriedTime, cancel) })()
 	for _, u := range r.users {
 		u.stream.Flush(patience)
 	}

@@ -22,13 +22,14 @@ type Report struct {
 	Stored      int64 `json:"stored"` // acknowledged: durably stored
 	Failed      int64 `json:"failed"`
 	Received    int64 `json:"received"`
-	Undelivered int64 `json:"undelivered"` // stored, and not received within 15 s after the sending
+	Undelivered int64 `json:"undelivered"` // stored, and not received within 15 s after the sending, at least: of what failed, some may have been received
 
-	StoredPerSecond   float64 `json:"stored_per_second"`
-	ReceivedPerSecond float64 `json:"received_per_second"`
+	StoredPerSecond   float64 `json:"stored_per_second"`   // while messages were sent
+	ReceivedPerSecond float64 `json:"received_per_second"` // the same
 
-	Errors map[chat.Code]int64 `json:"errors"` // of messages that failed, by code; lost: no answer came
-	Lost   map[chat.Code]int64 `json:"lost"`   // connections that were lost on the way, by code; lost: without one
+	Errors  map[chat.Code]int64 `json:"errors"`  // of messages that failed, by code; lost: without one
+	Retries map[chat.Code]int64 `json:"retries"` // answers after which a message was sent again, by code; lost: the connection was
+	Lost    map[chat.Code]int64 `json:"lost"`    // connections that were lost on the way, by code; lost: without one
 
 	Ack      Latency `json:"ack_ms"`      // from the time a message was due to its ok
 	Delivery Latency `json:"delivery_ms"` // from the time a message was due to its arrival at a reader
@@ -62,17 +63,18 @@ func (l *latencies) latency() Latency {
 	return Latency{at(50), at(90), at(99), float64(l.histogram.Max()) / 1000}
 }
 
-func (r *run) report(took time.Duration) Report {
+func (r *run) report() Report {
+	took := r.sending.Elapsed
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report := Report{
 		Seconds: took.Seconds(), Users: len(r.users),
 		Sent: r.sent.Load(), Stored: r.stored.Load(), Failed: r.failed.Load(), Received: r.received.Load(),
 		Undelivered: max(0, r.expected.Load()-r.received.Load()),
-		Errors:      maps.Clone(r.errs), Lost: maps.Clone(r.retries), Ack: r.acks.latency(), Delivery: r.arrivals.latency(),
+		Errors:      maps.Clone(r.errs), Retries: maps.Clone(r.retries), Lost: maps.Clone(r.lost), Ack: r.acks.latency(), Delivery: r.arrivals.latency(),
 	}
-	report.StoredPerSecond = float64(report.Stored) / took.Seconds()
-	report.ReceivedPerSecond = float64(report.Received) / took.Seconds()
+	report.StoredPerSecond = float64(r.sending.Stored) / took.Seconds()
+	report.ReceivedPerSecond = float64(r.sending.Received) / took.Seconds()
 	if r.checker != nil {
 		verdict := r.checker.Report()
 		report.Verdict = &verdict
@@ -106,6 +108,7 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "%-22s %9.2f %9.2f %9.2f %9.2f\n", row.name, row.P50, row.P90, row.P99, row.Max)
 	}
 	writeCounts(&b, "failed", r.Errors)
+	writeCounts(&b, "sent again after", r.Retries)
 	writeCounts(&b, "connections lost", r.Lost)
 	if r.Verdict != nil {
 		fmt.Fprintf(&b, "\nthe checker's verdict\n%s", r.Verdict)

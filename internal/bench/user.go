@@ -46,6 +46,8 @@ func (r *run) newUser(i int) (*user, error) {
 			case e.Kind == client.Connected && !once.Swap(true):
 				close(u.connected)
 			case e.Kind == client.Lost:
+				r.count(r.lost, e.Err)
+			case e.Kind == client.Retried:
 				r.count(r.retries, e.Err)
 			}
 		},
