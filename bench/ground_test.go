@@ -99,6 +99,18 @@ func (g *ground) onMySQL(t *testing.T) *cluster {
 	return g.mysql
 }
 
+const noMySQL = "No MySQL or MariaDB was found, so nothing was measured there: the comment of internal/mysqltest says how to name one."
+
+// findsMySQL says whether there is a MySQL or MariaDB to start: a row may have figures without one.
+func (g *ground) findsMySQL(t *testing.T) (found bool) {
+	t.Helper()
+	t.Run("MySQL", func(t *testing.T) {
+		mysqltest.Folder(t) // skips if there is none
+		found = true
+	})
+	return found
+}
+
 // mysqlServer is larger than those of tests: its memory holds all that is stored in a run.
 func (g *ground) mysqlServer(t *testing.T) *mysqltest.Server {
 	t.Helper()

@@ -43,6 +43,7 @@ type row struct {
 
 var rows = []row{
 	{"polls", true, measurePolls},
+	{"connections", true, measureConnections},
 }
 
 func TestBench(t *testing.T) {
