@@ -44,6 +44,8 @@ type row struct {
 var rows = []row{
 	{"polls", true, measurePolls},
 	{"connections", true, measureConnections},
+	{"streams-mysql", true, measureStreamsOnMySQL},
+	{"streams-sqlite", true, measureStreamsOnSQLite},
 }
 
 func TestBench(t *testing.T) {
