@@ -46,6 +46,7 @@ var rows = []row{
 	{"connections", true, measureConnections},
 	{"streams-mysql", true, measureStreamsOnMySQL},
 	{"streams-sqlite", true, measureStreamsOnSQLite},
+	{"commits", true, measureCommits},
 }
 
 func TestBench(t *testing.T) {
