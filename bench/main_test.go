@@ -47,6 +47,7 @@ var rows = []row{
 	{"streams-mysql", true, measureStreamsOnMySQL},
 	{"streams-sqlite", true, measureStreamsOnSQLite},
 	{"commits", true, measureCommits},
+	{"delivery", true, measureDelivery},
 }
 
 func TestBench(t *testing.T) {
