@@ -77,7 +77,8 @@ func (a *authenticator) recall(u *account, t tag, ticket chat.Secret) verdict {
 		return right
 	}
 	if a.tickets.check(&u.user, ticket) != ticketWrong {
-		u.verified.Store(&t)
+		kept := t // and not t itself, which would then be an allocation for each poll
+		u.verified.Store(&kept)
 		return right
 	}
 	if refused := u.refused.Load(); refused != nil && hmac.Equal(refused[:], t[:]) {
