@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// pollRate is how many datagrams a second are offered: as many as the slowest contender takes without dropping any while the load
+// pollRate is how many datagrams a second are offered: as many as multichat takes without dropping any while the load
 // generator and what stands behind the relay have their share of two cores.
-const pollRate = 80_000
+const pollRate = 100_000
 
 // settleTime is until what was sent is through, and counted.
 const settleTime = 100 * time.Millisecond
