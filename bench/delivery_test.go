@@ -46,7 +46,8 @@ func measureDelivery(t *testing.T, g *ground) Row {
 	return row
 }
 
-const deliveryReason = "each shard has one batch in flight, so a message that comes while one commits waits for its end, and then for its own."
+const deliveryReason = "a server has one batch in flight for a shard, and servers take turns at its counter: a message that comes while one " +
+	"commits waits for its end, and then for its own commit. That is so by design, and is not shown by a profile."
 
 func deliveries(t *testing.T, c *cluster) func(*testing.T, time.Duration) map[string]float64 {
 	t.Helper()
