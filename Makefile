@@ -14,7 +14,11 @@ GOTESTFLAGS ?=
 CHAOS ?= --seconds 60
 CHAOS_RUN ?= ^TestChaos$$
 
-.PHONY: build test lint bench chaos chaos-compose images up down clean
+# What is measured, such as BENCH='--rounds 1 --seconds 0.5' BENCH_RUN=TestBench/polls.
+BENCH ?=
+BENCH_RUN ?= ^TestBench$$
+
+.PHONY: build test lint bench bench-all microbench chaos chaos-compose images up down clean
 
 build: ## the binary, static, in .build/multichat
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/multichat ./cmd/multichat
@@ -36,7 +40,15 @@ lint: ## gofmt, go vet, staticcheck, the table of imports, the names of metrics,
 	$(GO) test -count=1 ./internal/metrics
 	GO='$(GO)' .ci/vulncheck
 
-bench: ## the benchmarks
+bench: ## multichat beside its peers and its limits, in some minutes: one table, and docs/BENCHMARKS.md
+	@mkdir -p docs
+	$(GO) test ./bench -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure core --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
+
+bench-all: ## the same with the rows that take longer
+	@mkdir -p docs
+	$(GO) test ./bench -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure all --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
+
+microbench: ## the packages' own benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 chaos: ## clients under faults: nodes and databases are killed, stopped and ended, and what was delivered is judged

@@ -45,11 +45,14 @@ func (l *pollListener) serve(ctx context.Context) error {
 }
 
 // readPolls hands polls on until the socket is closed. A datagram that is none is dropped and counted, since there is
-// nobody to tell: its source address proves nothing.
+// nobody to tell: its source address proves nothing. One that is too long for its room is seen to be, by its last byte.
 func (l *pollListener) readPolls() error {
-	buf := make([]byte, wire.MaxPoll+1) // one more, to see that a datagram is too long
+	arrived, err := newDatagrams(l.conn)
+	if err != nil {
+		return err
+	}
 	for {
-		n, from, err := l.conn.ReadFromUDPAddrPort(buf)
+		n, err := arrived.read()
 		if errors.Is(err, net.ErrClosed) {
 			return err
 		}
@@ -58,7 +61,9 @@ func (l *pollListener) readPolls() error {
 			l.metrics.Drops.WithLabelValues("poll_receive").Inc()
 			continue
 		}
-		l.handlePoll(buf[:n], from.Addr().Unmap().WithZone(""))
+		for i := range n {
+			l.handlePoll(arrived.at(i))
+		}
 	}
 }
 

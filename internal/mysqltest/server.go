@@ -95,3 +95,11 @@ func (s *Server) mine(t testing.TB) *instance {
 	}
 	return s.own
 }
+
+// PID is the server's process while it runs, and 0 for a server that the environment names.
+func (s *Server) PID() int {
+	if s.own == nil || s.own.process == nil {
+		return 0
+	}
+	return s.own.process.Pid
+}

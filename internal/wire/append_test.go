@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -50,5 +51,25 @@ func BenchmarkAppendMessage(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = AppendMessage(buf[:0], m)
+	}
+}
+
+// What goes out for each message and each answer is written into a buffer that is there.
+func TestAppendAllocatesNothing(t *testing.T) {
+	m := chat.Message{Seq: 7, ID: "0123456789abcdef", From: "alice", FromName: "Alice", To: "bob", Text: bytes.Repeat([]byte("x"), 100),
+		Sent: time.Now()}
+	send := Wrmsg{ID: m.ID, To: m.To, Text: m.Text}
+	buffer := make([]byte, 0, 4096)
+	for what, appended := range map[string]func() []byte{
+		"AppendMessage": func() []byte { return AppendMessage(buffer, m) },
+		"AppendNewmsg":  func() []byte { return AppendNewmsg(buffer, m, 4095) },
+		"AppendSend":    func() []byte { return AppendSend(buffer, send) },
+		"AppendOK":      func() []byte { return AppendOK(buffer, m.ID, m.Seq) },
+		"AppendAck":     func() []byte { return AppendAck(buffer, Ack{Mailbox: m.To, Seq: m.Seq}) },
+		"AppendPong":    func() []byte { return AppendPong(buffer, m.ID) },
+	} {
+		if n := testing.AllocsPerRun(100, func() { appended() }); n != 0 {
+			t.Errorf("%s costs %v allocations", what, n)
+		}
 	}
 }

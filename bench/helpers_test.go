@@ -1,0 +1,121 @@
+//go:build linux
+
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// The rows need small programs beside multichat and its peers: what stands behind a relay, and limits. They are this test
+// binary, started again with a role, so that each is a process with CPU seconds of its own. A helper prints the address that it
+// listens on, then how much it has done at every line that it reads, and ends with its input.
+const roleVariable = "MULTICHAT_BENCH_ROLE"
+
+func play(role string) int {
+	var done atomic.Int64
+	var addr string
+	var err error
+	switch role {
+	case "receive":
+		addr, err = receiveDatagrams(&done)
+	case "answer":
+		addr, err = answerConnections(&done)
+	default:
+		err = fmt.Errorf("there is no role %q", role)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", role, err)
+		return 1
+	}
+	fmt.Println(addr)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		fmt.Println(done.Load())
+	}
+	return 0
+}
+
+// answerConnections reads each connection to its end, answers one line, and stores nothing.
+func answerConnections(done *atomic.Int64) (addr string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if _, err := io.Copy(io.Discard, conn); err == nil {
+					io.WriteString(conn, "ok;id=0;seq=0\n")
+					done.Add(1)
+				}
+			}()
+		}
+	}()
+	return l.Addr().String(), nil
+}
+
+// helper is a helper that runs.
+type helper struct {
+	pid  int
+	addr string
+	ask  io.Writer
+	told *bufio.Reader
+}
+
+func startHelper(t *testing.T, role string) *helper {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	h := &helper{pid: cmd.Process.Pid, ask: in, told: bufio.NewReader(out)}
+	h.addr = h.line(t)
+	return h
+}
+
+func (h *helper) line(t *testing.T) string {
+	t.Helper()
+	line, err := h.told.ReadString('\n')
+	if err != nil {
+		t.Fatalf("a helper has ended: %v", err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// done is how much it has done so far.
+func (h *helper) done(t *testing.T) float64 {
+	t.Helper()
+	fmt.Fprintln(h.ask)
+	n, err := strconv.Atoi(h.line(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(n)
+}

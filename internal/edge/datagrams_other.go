@@ -1,0 +1,37 @@
+//go:build !linux
+
+package edge
+
+import (
+	"net"
+	"net/netip"
+
+	"multichat/internal/wire"
+)
+
+// datagramsAtOnce is how many datagrams one call to the kernel takes at most.
+const datagramsAtOnce = 1
+
+// datagrams takes what has arrived at a socket, one by one. It is one reader's, and does not allocate.
+type datagrams struct {
+	conn   *net.UDPConn
+	length int
+	source netip.AddrPort
+	room   [wire.MaxPoll + 1]byte
+}
+
+func newDatagrams(conn *net.UDPConn) (*datagrams, error) { return &datagrams{conn: conn}, nil }
+
+// read waits for a datagram. It is valid until the next call.
+func (d *datagrams) read() (n int, err error) {
+	d.length, d.source, err = d.conn.ReadFromUDPAddrPort(d.room[:])
+	if err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// at is the datagram that was read, and the address that it is from, without a port and a zone.
+func (d *datagrams) at(int) (datagram []byte, from netip.Addr) {
+	return d.room[:d.length], d.source.Addr().Unmap().WithZone("")
+}
