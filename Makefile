@@ -42,11 +42,11 @@ lint: ## gofmt, go vet, staticcheck, the table of imports, the names of metrics,
 
 bench: ## multichat beside its peers and its limits, in some minutes: one table, and docs/BENCHMARKS.md
 	@mkdir -p docs
-	$(GO) test ./bench -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure core --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
+	$(GO) test ./internal/peers -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure core --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
 
 bench-all: ## the same with the rows that take longer
 	@mkdir -p docs
-	$(GO) test ./bench -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure all --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
+	$(GO) test ./internal/peers -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure all --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
 
 microbench: ## the packages' own benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -1,4 +1,4 @@
-// Package bench measures multichat beside its peers and its limits: what others do with the same work, and what the machine
+// Package peers measures multichat beside its peers and its limits: what others do with the same work, and what the machine
 // can do at most, in the same run on the same machine.
 //
 //	make bench        the core rows, in some three minutes
@@ -23,4 +23,4 @@
 // Multichat runs as its users run it, one proxy and two servers, over durable shards, with all checks on but the limits of what
 // one user may send, since few users stand for many. Passwords are hashed at a small price: the hash is no part of any row, since
 // it is made once per user and the rows begin after that.
-package bench
+package peers

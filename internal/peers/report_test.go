@@ -1,6 +1,6 @@
 //go:build linux
 
-package bench
+package peers
 
 import (
 	"fmt"
@@ -44,7 +44,7 @@ refused or lost does not count as done. A peer does the same work; a limit does 
 
 on a machine that does nothing else. MySQL is found as for the tests: the comment of internal/mysqltest says how to name one. A peer
 or a database that is not there leaves its rows without figures, and is said. This file is written anew by each run. How it is measured
-is said in the comment of the package bench.
+is said in the comment of internal/peers.
 `, time.Now().Format("2 January 2006"), runtime.NumCPU(), cpuModel(), kernel(), g.load, g.versions(), *rounds, turn(),
 		table.Markdown(), nginx.packages, haproxy.packages)
 }
