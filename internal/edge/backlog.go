@@ -9,9 +9,10 @@ import (
 // backlogTime is for connections that are being made when the edge is told to end: theirs is a round trip.
 const backlogTime = 250 * time.Millisecond
 
-// listenTCP listens for clients, and without Multipath TCP: passOver works for plain sockets alone.
+// listenTCP listens for clients, and without Multipath TCP: passOver works for plain sockets alone. The kernel's probes of
+// silent connections are off: until there is a stream each has its time, and then the edge pings.
 func listenTCP(addr string) (net.Listener, error) {
-	var config net.ListenConfig
+	config := net.ListenConfig{KeepAlive: -1}
 	config.SetMultipathTCP(false)
 	return config.Listen(context.Background(), "tcp", addr)
 }

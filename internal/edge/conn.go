@@ -80,7 +80,7 @@ func (s *connServer) handleConn(ctx context.Context, conn net.Conn, from netip.A
 	case version == 1:
 		m := first.(wire.Wrmsg)
 		m.ID = id
-		s.handleSend(ctx, conn, from, m)
+		s.handleSend(ctx, conn, from, m, true)
 	default:
 		return s.handleFirst(ctx, conn, from, first, in)
 	}
@@ -114,7 +114,7 @@ func (s *connServer) handleFirst(ctx context.Context, conn net.Conn, from netip.
 				"log in first, or give userid and password in the wrmsg"))
 			return nil
 		}
-		s.handleSend(ctx, conn, from, first)
+		s.handleSend(ctx, conn, from, first, false)
 	case wire.Malformed:
 		s.refuse(ctx, conn, first.ID, first.Err)
 	case wire.Bye:

@@ -19,15 +19,19 @@ const (
 	lingerTime   = time.Second
 )
 
-// handleSend answers a message that is its connection's only one.
-func (s *connServer) handleSend(ctx context.Context, conn net.Conn, from netip.Addr, m wire.Wrmsg) {
+// handleSend answers a message that is its connection's only one. ended says that the connection was read to its end.
+func (s *connServer) handleSend(ctx context.Context, conn net.Conn, from netip.Addr, m wire.Wrmsg, ended bool) {
 	seq, err := s.handler.Send(ctx, Caller{Addr: from}, m)
 	if err != nil {
 		s.refuse(ctx, conn, m.ID, chat.AsError(err))
 		return
 	}
 	s.metrics.Sends.WithLabelValues("ok").Inc()
-	s.reply(ctx, conn, wire.AppendOK(nil, m.ID, seq))
+	line := wire.AppendOK(nil, m.ID, seq)
+	if ended && writeLast(conn, line) {
+		return // the close sends it; no input can come any more, so none has to be dropped before
+	}
+	s.reply(ctx, conn, line)
 }
 
 // refuse answers with an error. It is counted here, where the client is: a request that a proxy had to send twice is one.
