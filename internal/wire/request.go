@@ -26,7 +26,8 @@ var ErrEmpty = errors.New("the connection ended without a request")
 
 // ReadRequest reads what a client sends over TCP: a wrmsg that ends at end of file. Its errors are [ErrEmpty]; a
 // [*chat.Error] to be answered, returned as soon as it can be told, with the client perhaps still sending; or what r
-// failed with, wrapped. At most [MaxHeader] bytes and one byte more than the longest text are consumed.
+// failed with, wrapped. At most [MaxHeader] bytes and one byte more than the longest text are consumed. r's buffer must have
+// room for [MaxHeader] bytes.
 func ReadRequest(r *bufio.Reader, limits Limits) (Wrmsg, error) {
 	verb, err := peekVerb(r)
 	if err != nil {
@@ -35,8 +36,7 @@ func ReadRequest(r *bufio.Reader, limits Limits) (Wrmsg, error) {
 	if string(verb) != "wrmsg:" {
 		return Wrmsg{}, chat.Errorf(chat.CodeBadReq, "the verb is not one for TCP; send wrmsg:userid:password:userto:text")
 	}
-	var room [MaxHeader]byte
-	head, err := readColons(r, room[:0], 1+textFields)
+	head, err := peekColons(r, 1+textFields)
 	if err != nil {
 		return Wrmsg{}, err
 	}
@@ -44,6 +44,7 @@ func ReadRequest(r *bufio.Reader, limits Limits) (Wrmsg, error) {
 	if err != nil {
 		return Wrmsg{}, err
 	}
+	discardPeeked(r, len(head))
 	m.Text, err = readText(r, limits.maxText())
 	if err != nil {
 		return Wrmsg{}, err
@@ -64,24 +65,23 @@ func AppendWrmsg(dst []byte, m Wrmsg) []byte {
 	return append(dst, m.Text...)
 }
 
-// readColons reads to and with the nth colon.
-func readColons(r *bufio.Reader, head []byte, n int) ([]byte, error) {
-	for n > 0 {
-		if len(head) == MaxHeader {
-			return nil, chat.Errorf(chat.CodeTooLarge, "there are more than %d bytes before the text", MaxHeader)
-		}
-		c, err := r.ReadByte()
+// peekColons looks at all up to and with the nth colon. What it returns is a view of r's buffer.
+func peekColons(r *bufio.Reader, n int) ([]byte, error) {
+	for seen := 0; seen < MaxHeader; {
+		_, err := r.Peek(seen + 1)
 		if err == io.EOF {
 			return nil, chat.Errorf(chat.CodeBadReq, "a field is missing; a message is wrmsg:userid:password:userto:text")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading a request: %w", err)
 		}
-		if head = append(head, c); c == ':' {
-			n--
+		b, _ := r.Peek(min(r.Buffered(), MaxHeader))
+		if end := afterColons(b, n); end > 0 {
+			return b[:end], nil
 		}
+		seen = len(b)
 	}
-	return head, nil
+	return nil, chat.Errorf(chat.CodeTooLarge, "there are more than %d bytes before the text", MaxHeader)
 }
 
 // decodeWrmsg reads a message from its head, which ends with the colon before the text.
