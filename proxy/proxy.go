@@ -158,6 +158,9 @@ func (p *Proxy) Send(ctx context.Context, from edge.Caller, m wire.Wrmsg) (chat.
 // await returns the link to the first of key's servers that is not a broken one, waiting for one if there is none. It is
 // nil if none comes in time, or none will.
 func (p *Proxy) await(ctx context.Context, patience time.Duration, key ring.Key, broken []*link.Conn) *link.Conn {
+	if conn := p.route.Load().next(key, broken); conn != nil && ctx.Err() == nil {
+		return conn // as nearly always: nothing has to be waited for
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for ctx.Err() == nil {
