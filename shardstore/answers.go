@@ -17,7 +17,7 @@ type answers struct {
 // notStored is the answer to err when nothing has been stored for certain. Errors that callers decide by pass through.
 func (a *answers) notStored(doing string, err error) error {
 	switch {
-	case err == nil, errors.Is(err, ErrFenced), errors.Is(err, ErrUserExists), errors.Is(err, ErrNoUser):
+	case err == nil, err == errNotPlain, errors.Is(err, ErrFenced), errors.Is(err, ErrUserExists), errors.Is(err, ErrNoUser):
 		return err
 	}
 	d := a.diagnose(err)

@@ -10,8 +10,9 @@ import (
 // maxList bounds the rows or keys of one statement. SQLite takes 32 766 values in one.
 const maxList = 256
 
-// insertSizes are the row counts that there is an INSERT for. A longer list is split into them.
-var insertSizes = []int{64, 16, 4, 1}
+// insertSizes are the row counts that there is an INSERT for. A longer list is split into them: each statement has its price,
+// and of those prepared for all sizes the largest two take most of the memory, some 100 KiB.
+var insertSizes = []int{maxList, 128, 64, 32, 16, 8, 4, 2, 1}
 
 // blob is a key as it is stored: always a BLOB, so that no encoding or collation has a say.
 func blob[T ~string](s T) []byte { return []byte(s) }

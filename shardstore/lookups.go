@@ -88,12 +88,13 @@ var knownText = textsBySize(func(size int) string {
 // would never see what is written there.
 var errBehind = errors.New("the shard's counter is behind its newest message")
 
+// isBehind says of the shard's row whether there are messages above its counter.
+var isBehind = fmt.Sprintf("counter * %d + number < (SELECT COALESCE(MAX(seq), 0) FROM inbox)", chat.MaxShards)
+
 // checkCounter returns errBehind if there are messages above the counter. It asks for both at once: between two
 // statements, another process may commit what the first has not seen, and a sound shard would look damaged.
 func checkCounter(query querier) error {
-	text := fmt.Sprintf("SELECT counter * %d + number < (SELECT COALESCE(MAX(seq), 0) FROM inbox) FROM shard WHERE id = 1",
-		chat.MaxShards)
-	return each(query(text))(func(rows *sql.Rows) error {
+	return each(query("SELECT " + isBehind + " FROM shard WHERE id = 1"))(func(rows *sql.Rows) error {
 		var behind bool
 		err := rows.Scan(&behind)
 		if err == nil && behind {

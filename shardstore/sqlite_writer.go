@@ -104,14 +104,15 @@ func (w *sqliteWriter) begin(ctx context.Context) (*sqliteTx, error) {
 		}
 		w.session = &sqliteSession{conn: conn, statements: make(map[string]*sql.Stmt)}
 	}
+	tx := &sqliteTx{session: w.session, ctx: context.WithoutCancel(ctx)}
 	err := w.whileBusy(ctx, func() error {
-		_, err := w.session.exec(ctx, "BEGIN IMMEDIATE")
+		_, err := w.session.exec(tx.ctx, "BEGIN IMMEDIATE") // it does not wait, so it need not be called off
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &sqliteTx{session: w.session, ctx: context.WithoutCancel(ctx)}, nil
+	return tx, nil
 }
 
 // rollback ends a transaction. SQLite ends it by itself after some errors; that, too, is a reason to begin afresh.
@@ -200,15 +201,19 @@ func (tx *sqliteTx) row(text string, args []any, dest ...any) error {
 // enter checks the fence, so that a shard that no longer serves a mailbox says nothing about what is in it either.
 func (tx *sqliteTx) enter(fence Fence) error {
 	var epoch int64
-	err := tx.row("SELECT number, map_epoch, counter FROM shard WHERE id = 1", nil, &tx.number, &epoch, &tx.counter)
-	if err != nil {
+	var behind bool
+	err := tx.row("SELECT number, map_epoch, counter, "+isBehind+" FROM shard WHERE id = 1", nil,
+		&tx.number, &epoch, &tx.counter, &behind)
+	switch {
+	case err != nil:
 		return err
-	}
-	if epoch != fence.Epoch {
+	case epoch != fence.Epoch:
 		return ErrFenced
+	case behind:
+		return errBehind
 	}
 	tx.fence = fence
-	return checkCounter(tx.query)
+	return nil
 }
 
 // take gives the next n seqs to this transaction, which has entered, and returns the first one's counter. users is 1
