@@ -100,7 +100,7 @@ func (s *mysqlShard) appendPacket(fence Fence, number chat.ShardNumber, batch []
 		}
 	}
 	n := len(fresh)
-	p := s.newPacket(fence, n, 0, asked, fmt.Sprintf("@found = %d", len(asked)))
+	p := s.newPacket(fence, n, 0, asked, fmt.Sprintf("= %d", len(asked)))
 	p.args = append(make([]any, 0, len(p.args)+7*n), p.args...)
 	p.text.Grow(96 * n)
 	p.add("; INSERT INTO inbox (seq, pid, userid, msg_id, from_user, from_name, sent_ms, body) VALUES ")

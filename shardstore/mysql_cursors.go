@@ -60,7 +60,7 @@ func missingDevices(devices []chat.Device, cursors []chat.Cursor) []chat.Device 
 // registration is a packet that makes cursors, if any of the devices has a user.
 func (s *mysqlShard) registration(fence Fence, devices []chat.Device) *packet {
 	users, _ := usersOf(devices)
-	return s.newPacket(fence, 1, 0, users, "@found > 0")
+	return s.newPacket(fence, 1, 0, users, "> 0")
 }
 
 // usersOf are the users of devices, once each, and how many devices each has.

@@ -63,7 +63,7 @@ func (s *mysqlShard) writeLogins(
 	if register {
 		p = s.registration(fence, devices)
 	} else {
-		p = s.newPacket(fence, 0, 0, nil, "TRUE")
+		p = s.newPacket(fence, 0, 0, nil, "")
 	}
 	p.beginSessions(logins, now)
 	if register {

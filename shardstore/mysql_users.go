@@ -9,7 +9,7 @@ import (
 
 // AddUser starts the user's own mailbox at the seq that the change takes: a namesake's mail lies below it.
 func (s *mysqlShard) AddUser(ctx context.Context, fence Fence, u chat.User) error {
-	return s.changeUser(ctx, "add a user", fence, u.ID, "@found = 0", ErrUserExists,
+	return s.changeUser(ctx, "add a user", fence, u.ID, "= 0", ErrUserExists,
 		"INSERT INTO users (userid, pid, username, password, inbox_from, bcast_from) "+
 			"SELECT ?, ?, ?, ?, counter * ? + number, ? FROM shard WHERE id = 1",
 		blob(u.ID), int64(fence.Partition(u.ID.Mailbox())), blob(u.Name), blob(u.Hash), int64(chat.MaxShards),
@@ -17,20 +17,20 @@ func (s *mysqlShard) AddUser(ctx context.Context, fence Fence, u chat.User) erro
 }
 
 func (s *mysqlShard) SetPassword(ctx context.Context, fence Fence, id chat.UserID, hash string) error {
-	return s.changeUser(ctx, "change a password", fence, id, "@found = 1", ErrNoUser,
+	return s.changeUser(ctx, "change a password", fence, id, "= 1", ErrNoUser,
 		"UPDATE users SET password = ? WHERE userid = ?", blob(hash), blob(id))
 }
 
 func (s *mysqlShard) RemoveUser(ctx context.Context, fence Fence, id chat.UserID) error {
-	return s.changeUser(ctx, "remove a user", fence, id, "@found = 1", ErrNoUser,
+	return s.changeUser(ctx, "remove a user", fence, id, "= 1", ErrNoUser,
 		"DELETE FROM `cursor` WHERE userid = ?; DELETE FROM users WHERE userid = ?", blob(id), blob(id))
 }
 
-// changeUser runs a change under a condition on whether the user exists. refusal is the error if it does not hold.
+// changeUser runs a change if the user exists, or does not: found is "= 1" or "= 0". refusal is the error otherwise.
 func (s *mysqlShard) changeUser(
-	ctx context.Context, doing string, fence Fence, id chat.UserID, condition string, refusal error, text string, args ...any,
+	ctx context.Context, doing string, fence Fence, id chat.UserID, found string, refusal error, text string, args ...any,
 ) error {
-	p := s.newPacket(fence, 1, 1, []any{blob(id)}, condition)
+	p := s.newPacket(fence, 1, 1, []any{blob(id)}, found)
 	p.add("; "+text, args...)
 	_, err := s.write(ctx, doing, p)
 	if !errors.Is(err, errGuard) {

@@ -55,13 +55,12 @@ func (w *mysqlWriter) close() error {
 // its condition holds, and nothing is above the seqs that it has taken, neither there nor among what this process has seen:
 //
 //	BEGIN;
-//	DO LAST_INSERT_ID(0);
 //	UPDATE shard SET counter = LAST_INSERT_ID(counter + …) …;   no row if the epoch is another
-//	SELECT COUNT(*), (SELECT MAX(seq) FROM inbox) INTO @found, @newest FROM users WHERE userid IN (…);
-//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0 AND …) IS NOT TRUE;   error 1048 if so
+//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (the epoch, users and newest message are …) IS NOT TRUE;   error 1048 if so
 //	…;
 //	COMMIT
 //
+// Each statement is answered by itself, which costs both ends as much as a small statement does: so they are few.
 // From the first UPDATE to the COMMIT the sequencer's row is locked, so that what is found still holds when the rest
 // is written, and seqs become visible in their order.
 type packet struct {
@@ -74,20 +73,17 @@ type packet struct {
 	row func(*sql.Rows) error
 }
 
-// newPacket begins a transaction that takes n seqs. users is 1 for a change of users, else 0. condition is over @found,
-// how many of some users there are; asked with none, @found is 0.
-func (s *mysqlShard) newPacket(fence Fence, n, users int, asked []any, condition string) *packet {
+// newPacket begins a transaction that takes n seqs. bump is 1 for a change of users, else 0. Of the users that are asked for,
+// if any are, the number that there are must be as found says: "= 2".
+func (s *mysqlShard) newPacket(fence Fence, n, bump int, asked []any, found string) *packet {
 	p := new(packet)
-	p.add("BEGIN; DO LAST_INSERT_ID(0); UPDATE shard SET counter = LAST_INSERT_ID(counter + ?), user_rev = user_rev + ? "+
-		"WHERE id = 1 AND map_epoch = ?", int64(n), int64(users), fence.Epoch)
+	p.add("BEGIN; UPDATE shard SET counter = LAST_INSERT_ID(counter + ?), user_rev = user_rev + ? WHERE id = 1 AND map_epoch = ?",
+		int64(n), int64(bump), fence.Epoch)
+	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE ((SELECT map_epoch FROM shard WHERE id = 1) = ?", fence.Epoch)
 	if len(asked) > 0 {
-		p.add("; SELECT COUNT(*), (SELECT MAX(seq) FROM inbox) INTO @found, @newest FROM users WHERE userid IN ("+
-			marks(len(asked))+")", asked...)
-	} else {
-		p.add("; SELECT 0, MAX(seq) INTO @found, @newest FROM inbox")
+		p.add(" AND (SELECT COUNT(*) FROM users WHERE userid IN ("+marks(len(asked))+")) "+found, asked...)
 	}
-	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0 AND "+condition+" AND "+
-		"GREATEST(COALESCE(@newest, 0), ?) < (CAST(LAST_INSERT_ID() AS SIGNED) - ?) * ?) IS NOT TRUE",
+	p.add(" AND GREATEST(COALESCE((SELECT MAX(seq) FROM inbox), 0), ?) < (CAST(LAST_INSERT_ID() AS SIGNED) - ?) * ?) IS NOT TRUE",
 		s.newest.Load(), int64(n-1), int64(chat.MaxShards))
 	return p
 }
@@ -171,8 +167,8 @@ func (p *packet) exec(ctx context.Context, conn *sql.Conn) (counter int64, err e
 	raw := conn.Raw(func(dc any) error {
 		var result driver.Result
 		if result, err = dc.(driver.ExecerContext).ExecContext(ctx, p.text.String(), values(p.args)); err == nil {
-			// BEGIN and DO come before the statement that told the counter.
-			counter = result.(mysql.Result).AllLastInsertIds()[2]
+			// BEGIN comes before the statement that told the counter.
+			counter = result.(mysql.Result).AllLastInsertIds()[1]
 		}
 		return nil // a connection with an error is not dropped yet
 	})
