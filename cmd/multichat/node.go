@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,7 @@ type nodeConfig struct {
 func (f nodeFlags) run(
 	ctx context.Context, role cluster.Role, term terminal, node func(context.Context, nodeConfig) error,
 ) error {
+	defer runtime.KeepAlive(reserveHeap())
 	log, level := f.logger(term.err, slog.LevelInfo)
 	cfg, err := f.config(role, log)
 	if err != nil {
