@@ -34,6 +34,7 @@ type connServer struct {
 	addrs    *addrConns    // the same by client address
 	refusals chan struct{} // one for each connection that is only told that there are too many
 	streams  *streamTable
+	workers  *workers
 }
 
 func newConnServer(cfg Config) *connServer {
@@ -47,6 +48,7 @@ func newConnServer(cfg Config) *connServer {
 		addrs:    newAddrConns(cfg.MaxAddrConns),
 		refusals: make(chan struct{}, maxRefusals),
 		streams:  newStreamTable(),
+		workers:  newWorkers(),
 	}
 }
 
@@ -102,6 +104,7 @@ func (s *connServer) serve(ctx context.Context) error {
 	<-ctx.Done()
 	s.streams.leave()
 	accepting.Wait()
+	s.workers.end()
 	force := time.AfterFunc(s.grace, func() { cut(); s.streams.end() })
 	defer force.Stop()
 	group.Wait()
@@ -139,7 +142,7 @@ func (s *connServer) admit(ctx context.Context, group *sync.WaitGroup, conn net.
 	from := clientAddr(conn)
 	switch {
 	case s.enter(from):
-		group.Go(func() {
+		s.workers.run(group, func() {
 			defer s.leave(from)
 			s.serveConn(ctx, conn, from, secured)
 		})
