@@ -56,7 +56,7 @@ func (w *mysqlWriter) close() error {
 //
 //	BEGIN;
 //	UPDATE shard SET counter = LAST_INSERT_ID(counter + …) …;   no row if the epoch is another
-//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (the epoch, users and newest message are …) IS NOT TRUE;   error 1048 if so
+//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (…) IS NOT TRUE;   the epoch, users, newest seq; error 1048 if so
 //	…;
 //	COMMIT
 //
