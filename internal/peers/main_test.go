@@ -29,9 +29,26 @@ func TestMain(m *testing.M) {
 		os.Exit(play(role))
 	}
 	flag.Parse()
-	code := m.Run()
-	mysqltest.Stop()
-	os.Exit(code)
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (code int) {
+	switch {
+	case *measure == "":
+	case os.Getenv(apartVariable) == "":
+		code, err := runApart()
+		if err == nil {
+			return code
+		}
+		fmt.Println(err, "\nso the machine's own is used, and its firewall takes part: rows with many addresses may fail")
+	default:
+		if err := startLoopback(); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
+	defer mysqltest.Stop()
+	return m.Run()
 }
 
 // row is a row of the table, and how it is measured. It may use what others have used before it.
@@ -48,6 +65,12 @@ var rows = []row{
 	{"streams-sqlite", true, measureStreamsOnSQLite},
 	{"commits", true, measureCommits},
 	{"delivery", true, measureDelivery},
+	{"idle", false, measureIdlePolls},
+	{"broadcast", false, measureBroadcast},
+	{"loss", false, measureLoss},
+	{"addresses", false, measureAddresses},
+	{"growth", false, measureGrowth},
+	{"prices", false, measurePrices},
 }
 
 func TestBench(t *testing.T) {
@@ -63,7 +86,8 @@ func TestBench(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			begin := time.Now()
 			fmt.Printf("%s:\n", row.name)
-			table = append(table, row.measure(t, g))
+			table = append(table, Row{Name: row.name, Notes: []string{"Not measured: its run says why."}}) // if this is all
+			table[len(table)-1] = row.measure(t, g)
 			fmt.Printf("  took %v\n", time.Since(begin).Round(100*time.Millisecond))
 		})
 	}
@@ -98,15 +122,30 @@ func compete(t *testing.T, contenders ...contender) results {
 	}
 	for round := range *rounds {
 		for _, c := range contenders {
-			fmt.Printf("  round %d of %d: %s", round+1, *rounds, c.name)
-			values := c.run(t, turn())
-			for name, v := range values {
-				all[c.name][name] = append(all[c.name][name], v)
-			}
-			fmt.Println(shown(values))
+			all.round(t, c, round, turn())
 		}
 	}
 	return all
+}
+
+// alone has one contender have its turn in each round, and none before.
+func alone(t *testing.T, c contender) results {
+	t.Helper()
+	all := results{c.name: make(map[string]Series)}
+	for round := range *rounds {
+		all.round(t, c, round, turn())
+	}
+	return all
+}
+
+func (r results) round(t *testing.T, c contender, n int, turn time.Duration) {
+	t.Helper()
+	fmt.Printf("  round %d of %d: %s", n+1, *rounds, c.name)
+	values := c.run(t, turn)
+	for name, v := range values {
+		r[c.name][name] = append(r[c.name][name], v)
+	}
+	fmt.Println(shown(values))
 }
 
 func (r results) of(contender, figure string) Series { return r[contender][figure] }
