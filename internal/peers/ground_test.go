@@ -14,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"multichat/internal/chat"
 	"multichat/internal/mysqltest"
-	"multichat/server"
 	"multichat/shardstore"
 )
 
@@ -32,15 +30,30 @@ type ground struct {
 
 // cluster is one proxy and two servers, as processes, over one shard.
 type cluster struct {
-	shard    string // URL
-	proxy    node
-	servers  []node
+	shard    string  // URL
+	db       *sql.DB // the shard, for what is done there directly
+	proxy    *node
+	servers  []*node
 	udp, tcp string // the proxy's gate
 }
 
+// node is a process of multichat.
 type node struct {
-	pid   int
-	admin string
+	program string
+	args    []string
+	env     []string
+	process *exec.Cmd
+	admin   string
+}
+
+// pid is that of the process that runs now.
+func (n *node) pid() int { return n.process.Process.Pid }
+
+// variant is how a cluster differs from the usual one.
+type variant struct {
+	program       string   // empty: the ground's
+	env           []string // more of it
+	server, proxy []string // flags
 }
 
 const password = "demo"
@@ -53,6 +66,9 @@ const (
 	boxes   = 16
 	readers = 10
 )
+
+// users are in every cluster.
+var users = map[string]int{"poll": pollers, "send": senders, "box": boxes, "read": readers}
 
 func userNames(kind string, n int) (names []string) {
 	for i := range n {
@@ -83,7 +99,8 @@ func (g *ground) onSQLite() *cluster {
 	g.t.Helper()
 	if g.sqlite == nil {
 		fmt.Println("  starting a cluster on SQLite")
-		g.sqlite = g.newCluster("sqlite:" + filepath.Join(g.t.TempDir(), "shard.db"))
+		file := filepath.Join(g.t.TempDir(), "shard.db")
+		g.sqlite = g.newCluster("sqlite:"+file, openSQLite(g.t, file), variant{proxy: unlimited})
 	}
 	return g.sqlite
 }
@@ -92,11 +109,17 @@ func (g *ground) onSQLite() *cluster {
 func (g *ground) onMySQL(t *testing.T) *cluster {
 	t.Helper()
 	if g.mysql == nil {
-		url, _ := g.mysqlServer(t).Database(g.t)
-		fmt.Println("  starting a cluster on", g.database.Flavor())
-		g.mysql = g.newCluster(url)
+		g.mysql = g.newMySQLCluster(t, variant{proxy: unlimited})
 	}
 	return g.mysql
+}
+
+// newMySQLCluster is one more, over a database of its own. Without a MySQL or MariaDB the row is skipped.
+func (g *ground) newMySQLCluster(t *testing.T, v variant) *cluster {
+	t.Helper()
+	url, db := g.mysqlServer(t).Database(g.t)
+	fmt.Println("  starting a cluster on", g.database.Flavor())
+	return g.newCluster(url, db, v)
 }
 
 const noMySQL = "No MySQL or MariaDB was found, so nothing was measured there: the comment of internal/mysqltest says how to name one."
@@ -123,14 +146,20 @@ func (g *ground) mysqlServer(t *testing.T) *mysqltest.Server {
 	return g.database
 }
 
-func (g *ground) newCluster(shard string, serverFlags ...string) *cluster {
+// unlimited is a proxy that takes what few addresses send for many.
+var unlimited = []string{"--max-addr-conns=0", "--max-addr-polls=0"}
+
+func (g *ground) newCluster(shard string, db *sql.DB, v variant) *cluster {
 	t := g.t
 	t.Helper()
 	specs := []shardstore.Spec{{Name: "a", URL: shard}}
 	if err := shardstore.Init(t.Context(), specs, shardstore.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	addUsers(t, shard)
+	c := &cluster{shard: shard, db: db, udp: freeAddress(t), tcp: freeAddress(t)}
+	for kind, n := range users {
+		addUsers(t, db, kind, n)
+	}
 	key, err := exec.Command(g.program, "keys", "new").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -139,65 +168,78 @@ func (g *ground) newCluster(shard string, serverFlags ...string) *cluster {
 	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{shard: shard, udp: freeAddress(t), tcp: freeAddress(t)}
+	if v.program == "" {
+		v.program = g.program
+	}
 	var join []string
 	for i := range 2 {
 		gossip := freeAddress(t)
 		join = append(join, "--join", gossip)
-		c.servers = append(c.servers, g.startNode(slices.Concat([]string{"server", "--name", fmt.Sprint("server-", i+1),
+		c.servers = append(c.servers, newNode(t, v, slices.Concat([]string{"server", "--name", fmt.Sprint("server-", i+1),
 			"--gossip", gossip, "--link", freeAddress(t), "--shard", "a=" + shard, "--cluster-key-file", keyFile,
-			"--max-user-sends=0"}, serverFlags, join)))
+			"--max-user-sends=0"}, v.server, join)))
+		c.servers[i].start(t)
 	}
-	c.proxy = g.startNode(append([]string{"proxy", "--name", "proxy-1", "--gossip", freeAddress(t), "--udp", c.udp, "--tcp", c.tcp,
-		"--cluster-key-file", keyFile, "--max-addr-conns=0", "--max-addr-polls=0"}, join...))
-	eventually(t, 15*time.Second, func() error {
-		text, err := httpText("http://" + c.proxy.admin + "/readyz?verbose")
-		if n := strings.Count(text, "link to server-"); err == nil && (n < 2 || strings.Contains(text, "warning")) {
-			err = fmt.Errorf("the proxy has not both servers: %s", text)
-		}
-		return err
-	})
+	c.proxy = newNode(t, v, slices.Concat([]string{"proxy", "--name", "proxy-1", "--gossip", freeAddress(t), "--udp", c.udp, "--tcp", c.tcp,
+		"--cluster-key-file", keyFile}, v.proxy, join))
+	c.proxy.start(t)
+	c.awaitLinks(t)
 	return c
 }
 
-func (g *ground) startNode(args []string) node {
-	g.t.Helper()
-	n := node{admin: freeAddress(g.t)}
-	n.pid = startProcess(g.t, g.program, append(args, "--admin", n.admin)...).Process.Pid
-	if args[0] == "server" {
-		eventually(g.t, 20*time.Second, func() error {
+// awaitLinks waits until the proxy has a link to each server, and readyz warns of nothing.
+func (c *cluster) awaitLinks(t *testing.T) {
+	t.Helper()
+	eventually(t, 15*time.Second, func() error {
+		text, err := httpText("http://" + c.proxy.admin + "/readyz?verbose")
+		if n := strings.Count(text, "link to server-"); err == nil && (n < len(c.servers) || strings.Contains(text, "warning")) {
+			err = fmt.Errorf("the proxy has not all servers: %s", text)
+		}
+		return err
+	})
+}
+
+func newNode(t *testing.T, v variant, args []string) *node {
+	t.Helper()
+	n := &node{program: v.program, env: v.env, admin: freeAddress(t)}
+	n.args = append(args, "--admin", n.admin)
+	return n
+}
+
+// start starts the node, or starts it again. A server is ready when it returns.
+func (n *node) start(t *testing.T) {
+	t.Helper()
+	n.process = startProcess(t, n.env, n.program, n.args...)
+	if n.args[0] == "server" {
+		eventually(t, 20*time.Second, func() error {
 			_, err := httpText("http://" + n.admin + "/readyz")
 			return err
 		})
 	}
-	return n
+}
+
+// kill ends it as a crash would.
+func (n *node) kill(t *testing.T) {
+	t.Helper()
+	if err := n.process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	n.process.Wait() // it says how it ended, which is known
 }
 
 func (c *cluster) pids() (pids []int) {
-	for _, n := range append(c.servers, c.proxy) {
-		pids = append(pids, n.pid)
+	for _, n := range append(slices.Clone(c.servers), c.proxy) {
+		pids = append(pids, n.pid())
 	}
 	return pids
 }
 
-// databasePid is the process of the cluster's database, if it is one of its own that was started here.
+// databasePids is the process of the cluster's database, if it is one of its own that was started here.
 func (g *ground) databasePids(c *cluster) []int {
-	if c == g.mysql && g.database.PID() != 0 {
+	if strings.HasPrefix(c.shard, "mysql:") && g.database.PID() != 0 {
 		return []int{g.database.PID()}
 	}
 	return nil
-}
-
-func addUsers(t *testing.T, shard string) {
-	t.Helper()
-	store := openStore(t, shard)
-	hash := server.HashPassword(chat.NewSecret(password), server.HashParams{MemoryKiB: 64, Passes: 1, Threads: 1})
-	for _, id := range slices.Concat(userNames("poll", pollers), userNames("send", senders), userNames("box", boxes),
-		userNames("read", readers)) {
-		if err := store.AddUser(t.Context(), chat.User{ID: chat.UserID(id), Name: id, Hash: hash}); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // openStore opens a shard beside the cluster's servers, as one more.
@@ -211,13 +253,10 @@ func openStore(t *testing.T, shard string) *shardstore.Store {
 	return store
 }
 
-// commits is how many transactions the database has written to its binary log so far, whoever made them.
-func commits(t *testing.T, db *sql.DB) float64 {
+// status is one of the database's counters, whoever raised it.
+func status(t *testing.T, db *sql.DB, name string) (n float64) {
 	t.Helper()
-	var name string
-	var n float64
-	err := db.QueryRowContext(context.Background(), "SHOW GLOBAL STATUS LIKE 'Binlog_cache_use'").Scan(&name, &n)
-	if err != nil {
+	if err := db.QueryRowContext(context.Background(), "SHOW GLOBAL STATUS LIKE '"+name+"'").Scan(&name, &n); err != nil {
 		t.Fatal(err)
 	}
 	return n

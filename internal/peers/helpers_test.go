@@ -11,24 +11,29 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
 
 // The rows need small programs beside multichat and its peers: what stands behind a relay, and limits. They are this test
 // binary, started again with a role, so that each is a process with CPU seconds of its own. A helper prints the address that it
-// listens on, then how much it has done at every line that it reads, and ends with its input.
+// listens on, then how much it has done at every line that it reads, and ends with its input. A line that is not empty is for those
+// that are connected to it.
 const roleVariable = "MULTICHAT_BENCH_ROLE"
 
 func play(role string) int {
 	var done atomic.Int64
 	var addr string
 	var err error
+	var crowd crowd
 	switch role {
 	case "receive":
 		addr, err = receiveDatagrams(&done)
 	case "answer":
 		addr, err = answerConnections(&done)
+	case "fan":
+		addr, err = crowd.gather(&done)
 	default:
 		err = fmt.Errorf("there is no role %q", role)
 	}
@@ -38,6 +43,9 @@ func play(role string) int {
 	}
 	fmt.Println(addr)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if lines.Text() != "" {
+			crowd.tell(lines.Text() + "\n")
+		}
 		fmt.Println(done.Load())
 	}
 	return 0
@@ -65,6 +73,40 @@ func answerConnections(done *atomic.Int64) (addr string, err error) {
 		}
 	}()
 	return l.Addr().String(), nil
+}
+
+// crowd is connections that are all told the same.
+type crowd struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (c *crowd) gather(done *atomic.Int64) (addr string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.mu.Lock()
+			c.conns = append(c.conns, conn)
+			c.mu.Unlock()
+			done.Add(1)
+		}
+	}()
+	return l.Addr().String(), nil
+}
+
+func (c *crowd) tell(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		io.WriteString(conn, line) // whoever does not get it is missed where it is counted
+	}
 }
 
 // helper is a helper that runs.
@@ -112,7 +154,13 @@ func (h *helper) line(t *testing.T) string {
 // done is how much it has done so far.
 func (h *helper) done(t *testing.T) float64 {
 	t.Helper()
-	fmt.Fprintln(h.ask)
+	return h.say(t, "")
+}
+
+// say has it tell a line to all that are connected to it.
+func (h *helper) say(t *testing.T, line string) (done float64) {
+	t.Helper()
+	fmt.Fprintln(h.ask, line)
 	n, err := strconv.Atoi(h.line(t))
 	if err != nil {
 		t.Fatal(err)

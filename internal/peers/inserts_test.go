@@ -46,12 +46,7 @@ func (g *ground) mysqlTable(t *testing.T, connections int) *table {
 func sqliteTable(t *testing.T) *table {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "shard.db")
-	db, err := sql.Open("sqlite", file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return newTable(t, "sqlite:"+file, db, 1)
+	return newTable(t, "sqlite:"+file, openSQLite(t, file), 1)
 }
 
 // inserts has writers insert for a turn, so many rows by a statement, which is a transaction each. Its CPU seconds are those of

@@ -54,11 +54,8 @@ func measurePolls(t *testing.T, g *ground) Row {
 const pollReason = "the loop only receives, and the proxy hands on: by a profile, receiving is a quarter of its CPU time, checking and " +
 	"naming each poll a fifth, writing to the two links a sixth, and being woken much of the rest."
 
-func pollDatagrams() (polls [][]byte) {
-	for i, user := range userNames("poll", pollers) {
-		polls = append(polls, fmt.Appendf(nil, "poll:%s:%s:%d", user, password, 10001+i))
-	}
-	return polls
+func pollDatagrams() []poll {
+	return pollsOf(pollers, func(i int) []byte { return fmt.Appendf(nil, "poll:poll%d:%s:%d", i, password, 10001+i) })
 }
 
 // ours is the proxy's turn. What it allocates without polls, in the same time, is not theirs.
@@ -70,10 +67,10 @@ func ours(t *testing.T, c *cluster, load *flood) func(*testing.T, time.Duration)
 	idle := metrics(t, c.proxy.admin)[mallocs] - before[mallocs]
 	return func(t *testing.T, d time.Duration) map[string]float64 {
 		before := metrics(t, c.proxy.admin)
-		cpu := cpuSeconds(t, c.proxy.pid)
+		cpu := cpuSeconds(t, c.proxy.pid())
 		sent := load.run(t, pollRate, d)
 		time.Sleep(settleTime)
-		cpu = cpuSeconds(t, c.proxy.pid) - cpu
+		cpu = cpuSeconds(t, c.proxy.pid()) - cpu
 		after := metrics(t, c.proxy.admin)
 		handed := after["multichat_polls_total"] - before["multichat_polls_total"]
 		return map[string]float64{"polls/CPU s": handed / cpu, "handed on": handed / sent,
@@ -81,12 +78,12 @@ func ours(t *testing.T, c *cluster, load *flood) func(*testing.T, time.Duration)
 	}
 }
 
-func bareLoop(t *testing.T, polls [][]byte) func(*testing.T, time.Duration) map[string]float64 {
+func bareLoop(t *testing.T, polls []poll) func(*testing.T, time.Duration) map[string]float64 {
 	loop := startHelper(t, "receive")
 	return throughRelay(newFlood(t, loop.addr, polls), loop.pid, loop)
 }
 
-func nginxRelay(t *testing.T, polls [][]byte) (func(*testing.T, time.Duration) map[string]float64, error) {
+func nginxRelay(t *testing.T, polls []poll) (func(*testing.T, time.Duration) map[string]float64, error) {
 	if _, err := nginx.find(); err != nil {
 		return nil, err
 	}

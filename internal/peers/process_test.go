@@ -17,13 +17,16 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// startProcess starts a program, and ends it with the test.
-func startProcess(t *testing.T, program string, args ...string) *exec.Cmd {
+// startProcess starts a program, with more of an environment, and ends it with the test.
+func startProcess(t *testing.T, env []string, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	var output syncBuffer
 	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.WaitDelay = 5 * time.Second // a child may hold the output
 	if err := cmd.Start(); err != nil {
@@ -219,7 +222,7 @@ func (p peer) start(t *testing.T, config, listens string, args ...string) (pid i
 	for i, arg := range args {
 		args[i] = strings.NewReplacer("DIR", dir, "FILE", file).Replace(arg)
 	}
-	cmd := startProcess(t, path, args...)
+	cmd := startProcess(t, nil, path, args...)
 	eventually(t, 10*time.Second, func() error {
 		if err := tryListen(listens); err == nil {
 			return fmt.Errorf("%w: %s does not listen on %s", errPeer, p.name, listens)
@@ -241,4 +244,20 @@ func tryListen(addr string) error {
 		return err
 	}
 	return p.Close()
+}
+
+// needFiles lets this process, and those that it starts from now on, have so many files open, or skips the row.
+func needFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur >= n {
+		return
+	}
+	limit.Cur, limit.Max = n, max(limit.Max, n)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Skipf("this row needs %d open files: raise the limit with ulimit -n (%v)", n, err)
+	}
 }

@@ -1,0 +1,91 @@
+//go:build linux
+
+package peers
+
+import (
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+)
+
+const (
+	// broadcastStreams are those that a broadcast goes to.
+	broadcastStreams = 10_000
+
+	// broadcastWatch is how long queries are counted, with a message and without one.
+	broadcastWatch = 2 * time.Second
+)
+
+// measureBroadcast stores one message to everyone, and takes the time until it has come to all streams. A loop that writes the same
+// bytes to as many connections is the limit.
+func measureBroadcast(t *testing.T, g *ground) Row {
+	needFiles(t, 3*broadcastStreams)
+	c := g.onMySQL(t)
+	db := g.database.AdminDB(t)
+	addUsers(t, c.db, "listen", broadcastStreams)
+	heard := listen(t, c.tcp, broadcastStreams, func(i int) (greeting, answer string) {
+		return fmt.Sprintf("poll;v=2;id=in:listen%d:%s:0\n", i, password), "ok;id=in\n"
+	})
+	loop := startHelper(t, "fan")
+	fanned := listen(t, loop.addr, broadcastStreams, func(int) (greeting, answer string) { return "", "" })
+	eventually(t, 10*time.Second, func() error {
+		if n := loop.done(t); n < broadcastStreams {
+			return fmt.Errorf("the loop has only %.0f connections", n)
+		}
+		return nil
+	})
+	n := 0
+	next := func() string {
+		n++
+		return fmt.Sprint("to everyone ", n)
+	}
+	r := compete(t,
+		contender{"multichat", func(t *testing.T, _ time.Duration) map[string]float64 { return broadcast(t, c, db, heard, next()) }},
+		contender{"loop", func(t *testing.T, _ time.Duration) map[string]float64 {
+			text := next()
+			line := fmt.Sprintf("newmsg;id=%032d;to=%%;seq=%d;len=%d:%d:send0:send0:%s", n, n, len(text), time.Now().Unix(), text)
+			return map[string]float64{"ms": fanned.await(t, text, func() { loop.say(t, line) })}
+		}})
+	took, queries := r.of("multichat", "ms"), r.of("multichat", "queries")
+	return Row{
+		Name: fmt.Sprintf("a message to everyone, to %s streams, on MySQL", thousands(broadcastStreams)),
+		Figures: []Figure{
+			{What: "ms from the send to the last delivery", Ours: took, Beside: []Beside{
+				{Name: "limit: a loop that writes the same to as many connections", Theirs: r.of("loop", "ms")},
+				{Name: "limit: one second", Theirs: Constant(1000, *rounds), Target: AtMost(1)},
+			}},
+			{What: "rows stored", Ours: r.of("multichat", "rows"), Beside: []Beside{
+				{Name: "limit: one", Theirs: Constant(1, *rounds), Target: AtMost(1)},
+			}},
+			{What: "queries, beyond those without a message", Ours: queries, Beside: []Beside{
+				{Name: "limit: one of each server", Theirs: Constant(float64(len(c.servers)), *rounds), Target: AtMost(1)},
+			}},
+		},
+	}
+}
+
+// broadcast has one message to everyone stored and delivered.
+func broadcast(t *testing.T, c *cluster, db *sql.DB, heard *listeners, text string) map[string]float64 {
+	t.Helper()
+	const selects = "Com_select"
+	watch := func(meanwhile func()) (queries float64) {
+		before, end := status(t, db, selects), time.Now().Add(broadcastWatch)
+		meanwhile()
+		time.Sleep(time.Until(end))
+		return status(t, db, selects) - before
+	}
+	idle := watch(func() {})
+	rows, took := c.broadcasts(t), 0.0
+	queries := watch(func() { took = heard.await(t, text, func() { c.sendToAll(t, text) }) }) - idle
+	return map[string]float64{"ms": took, "rows": c.broadcasts(t) - rows, "queries": queries}
+}
+
+// broadcasts is how many messages to everyone are stored.
+func (c *cluster) broadcasts(t *testing.T) (n float64) {
+	t.Helper()
+	if err := c.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM inbox WHERE userid = ?", "%").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+//go:build linux
+
+package peers
+
+import (
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+)
+
+const (
+	fewIdle  = 100
+	manyIdle = 100_000
+
+	// idleTurn is longer than a turn, since what is counted are a few statements a second.
+	idleTurn = 5 * time.Second
+
+	// No statement is for one poll, so that many users cost no more than few, and none of them a share of their own.
+	statementsPerPoll   = 0.001
+	statementsPerSecond = 20 // of a server to a shard
+)
+
+// measureIdlePolls counts the statements that MySQL is given while users poll once a second each, and nothing waits for them.
+func measureIdlePolls(t *testing.T, g *ground) Row {
+	c := g.onMySQL(t)
+	db := g.database.AdminDB(t)
+	addUsers(t, c.db, "idle", manyIdle)
+	var contenders []contender
+	for _, n := range []int{fewIdle, manyIdle} {
+		f := newFlood(t, c.udp, pollsOf(n, func(i int) []byte { return fmt.Appendf(nil, "poll:idle%d:%s:10001", i, password) }))
+		name := "of " + thousands(int64(n))
+		contenders = append(contenders, contender{name, func(t *testing.T, _ time.Duration) map[string]float64 {
+			return idlePolls(t, c, db, f, float64(n))
+		}})
+	}
+	few, many := contenders[0], contenders[1]
+	r := make(results)
+	for _, one := range []contender{few, many} {
+		r[one.name] = make(map[string]Series)
+		becomeIdle(t, c, db, one)
+		for round := range *rounds {
+			r.round(t, one, round, idleTurn)
+		}
+	}
+	const perSecond, perPoll = "statements/s", "statements/poll"
+	ours := r.of(many.name, perSecond)
+	return Row{
+		Name: fmt.Sprintf("statements that MySQL is given by a server, while %s users poll once a second and nothing waits", thousands(manyIdle)),
+		Figures: []Figure{
+			{What: "statements a second, of a server to a shard", Ours: ours, Beside: []Beside{
+				{Name: "its own, with " + thousands(fewIdle) + " users", Theirs: r.of(few.name, perSecond)},
+				{Name: "limit", Theirs: Constant(statementsPerSecond, *rounds), Target: AtMost(1)},
+			}},
+			{What: "statements per poll", Ours: r.of(many.name, perPoll), Beside: []Beside{
+				{Name: "a plain server: one query", Theirs: Constant(1, *rounds), Target: Within("≤ 0.001", statementsPerPoll)},
+			}},
+			{What: "polls a second that reach a server", Ours: r.of(many.name, "polls/s"), Beside: []Beside{
+				{Name: "limit: all", Theirs: Constant(manyIdle, *rounds)},
+			}},
+		},
+	}
+}
+
+// becomeIdle has the users poll until all are known, and all that this took is over.
+func becomeIdle(t *testing.T, c *cluster, db *sql.DB, of contender) {
+	t.Helper()
+	fmt.Printf("  the users %s begin to poll\n", of.name)
+	eventually(t, 90*time.Second, func() error {
+		if n := of.run(t, idleTurn)["statements/s"]; n > statementsPerSecond {
+			return fmt.Errorf("each server still gives its shard %.0f statements a second", n)
+		}
+		return nil
+	})
+}
+
+func idlePolls(t *testing.T, c *cluster, db *sql.DB, f *flood, rate float64) map[string]float64 {
+	t.Helper()
+	before, polls, begin := status(t, db, "Questions"), c.polls(t), time.Now()
+	f.run(t, rate, idleTurn)
+	took := time.Since(begin).Seconds()
+	statements := status(t, db, "Questions") - before - 1 // the first of these two is one
+	polls = c.polls(t) - polls
+	return map[string]float64{"statements/s": statements / took / float64(len(c.servers)), "statements/poll": statements / polls,
+		"polls/s": polls / took}
+}
+
+// polls is how many have come to the servers so far.
+func (c *cluster) polls(t *testing.T) (n float64) {
+	t.Helper()
+	for _, s := range c.servers {
+		n += metrics(t, s.admin)["multichat_polls_total"]
+	}
+	return n
+}

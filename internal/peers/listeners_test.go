@@ -1,0 +1,109 @@
+//go:build linux
+
+package peers
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// listeners are many connections that read lines, and wait for one that all are to get.
+type listeners struct {
+	mu     sync.Mutex
+	text   []byte // that ends the line
+	behind int    // those who have not got it
+	last   time.Time
+
+	conns []net.Conn
+}
+
+// listen opens so many connections, each from an address of its own, says something on each, and awaits the answer if there is one.
+func listen(t *testing.T, addr string, n int, says func(i int) (greeting, answer string)) *listeners {
+	t.Helper()
+	l := &listeners{}
+	var group sync.WaitGroup
+	t.Cleanup(func() {
+		for _, conn := range l.conns {
+			conn.Close()
+		}
+		group.Wait()
+	})
+	told := newTeller("connections of " + thousands(int64(n)))
+	for i := range n {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress(i).AsSlice()}, Timeout: 10 * time.Second}
+		conn, err := dialer.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.conns = append(l.conns, conn)
+		in := bufio.NewReaderSize(conn, 512)
+		greeting, answer := says(i)
+		if _, err := conn.Write([]byte(greeting)); err != nil {
+			t.Fatal(err)
+		}
+		if answer != "" {
+			if line, err := in.ReadString('\n'); line != answer {
+				t.Fatalf("connection %d said %q and is answered %q, %v", i, greeting, line, err)
+			}
+		}
+		group.Go(func() { l.read(conn, in) })
+		told.tell(i + 1)
+	}
+	return l
+}
+
+func (l *listeners) read(conn net.Conn, in *bufio.Reader) {
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		if id, ping := bytes.CutPrefix(line, []byte("ping;")); ping {
+			fmt.Fprintf(conn, "pong;%s", id)
+		} else if l.hear(line) {
+			fmt.Fprintf(conn, "ack:%%:%s\n", seqOf(line))
+		}
+	}
+}
+
+// hear says whether it is the line that is waited for.
+func (l *listeners) hear(line []byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !bytes.HasSuffix(line, l.text) {
+		return false
+	}
+	l.behind--
+	l.last = time.Now()
+	return true
+}
+
+// seqOf is the seq of a newmsg.
+func seqOf(line []byte) []byte {
+	_, rest, _ := bytes.Cut(line, []byte(";seq="))
+	return rest[:max(0, bytes.IndexAny(rest, ";:"))]
+}
+
+// await has something send a text to all, and says after how many milliseconds the last one had it.
+func (l *listeners) await(t *testing.T, text string, send func()) (ms float64) {
+	t.Helper()
+	l.mu.Lock()
+	l.text, l.behind = []byte(":"+text+"\n"), len(l.conns)
+	l.mu.Unlock()
+	begin := time.Now()
+	send()
+	eventually(t, 30*time.Second, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.behind > 0 {
+			return fmt.Errorf("%q has not come to %d of %d streams", text, l.behind, len(l.conns))
+		}
+		return nil
+	})
+	return float64(l.last.Sub(begin).Microseconds()) / 1000
+}
