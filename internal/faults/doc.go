@@ -10,6 +10,7 @@
 //	ok-before-commit    a message is acknowledged before it is stored         shown as: lost, once a server or a shard dies
 //	cursor-before-ack   what is pushed counts as acknowledged                 shown as: lost, once a client or a proxy dies
 //	push-past-position  own rows are pushed before others' older ones         shown as: lost, with two servers that commit
+//	links-in-clear      links have no TLS, and believe whoever connects       shown as: nothing; it is what TLS costs
 //	clock=±DURATION     this process's clock is wrong by so much              shown as: nothing, while clocks are up to 10 minutes apart
 //
 // A name that is not on the list ends the process, and what is switched on is told on standard error.

@@ -10,6 +10,7 @@ const (
 	OKBeforeCommit   = false
 	CursorBeforeAck  = false
 	PushPastPosition = false
+	LinksInClear     = false
 )
 
 // Now is the time of day: for what is written down, or compared with what another machine has written. Intervals and

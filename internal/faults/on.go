@@ -15,6 +15,7 @@ var (
 	OKBeforeCommit   bool
 	CursorBeforeAck  bool
 	PushPastPosition bool
+	LinksInClear     bool
 
 	Clock time.Duration // by which Now is ahead
 )
@@ -25,7 +26,7 @@ func Now() time.Time { return time.Now().Add(Clock) }
 
 const (
 	variable = "MULTICHAT_FAULTS"
-	names    = "dedupe-off, ok-before-commit, cursor-before-ack, push-past-position and clock=±DURATION"
+	names    = "dedupe-off, ok-before-commit, cursor-before-ack, push-past-position, links-in-clear and clock=±DURATION"
 )
 
 func init() {
@@ -69,6 +70,8 @@ func setOne(name string) error {
 		CursorBeforeAck = true
 	case name == "push-past-position":
 		PushPastPosition = true
+	case name == "links-in-clear":
+		LinksInClear = true
 	default:
 		return fmt.Errorf("there is no fault %q; there are %s", name, names)
 	}

@@ -13,17 +13,18 @@ import (
 
 // state is all that can be set.
 type state struct {
-	dedupeOff, okBeforeCommit, cursorBeforeAck, pushPastPosition bool
-	clock                                                        time.Duration
+	dedupeOff, okBeforeCommit, cursorBeforeAck, pushPastPosition, linksInClear bool
+
+	clock time.Duration
 }
 
 // after is the state that a list sets.
 func after(list string) (state, error) {
 	defer func() {
-		DedupeOff, OKBeforeCommit, CursorBeforeAck, PushPastPosition, Clock = false, false, false, false, 0
+		DedupeOff, OKBeforeCommit, CursorBeforeAck, PushPastPosition, LinksInClear, Clock = false, false, false, false, false, 0
 	}()
 	err := set(list)
-	return state{DedupeOff, OKBeforeCommit, CursorBeforeAck, PushPastPosition, Clock}, err
+	return state{DedupeOff, OKBeforeCommit, CursorBeforeAck, PushPastPosition, LinksInClear, Clock}, err
 }
 
 func TestWhatAListSets(t *testing.T) {
@@ -36,6 +37,7 @@ func TestWhatAListSets(t *testing.T) {
 		{"ok-before-commit", state{okBeforeCommit: true}},
 		{"cursor-before-ack", state{cursorBeforeAck: true}},
 		{"push-past-position", state{pushPastPosition: true}},
+		{"links-in-clear", state{linksInClear: true}},
 		{"clock=+5m", state{clock: 5 * time.Minute}},
 		{"clock=-5m", state{clock: -5 * time.Minute}},
 		{"clock=-1h30m,dedupe-off,push-past-position", state{dedupeOff: true, pushPastPosition: true, clock: -90 * time.Minute}},

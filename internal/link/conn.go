@@ -3,7 +3,6 @@ package link
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -92,7 +91,7 @@ func Dial(ctx context.Context, addr string, cfg DialConfig) (*Conn, error) {
 
 // join makes a connection a link.
 func join(ctx context.Context, raw net.Conn, cfg DialConfig) (*Conn, error) {
-	conn := tls.Client(raw, cfg.Identity.clientTLS())
+	conn := cfg.Identity.secureDialled(raw)
 	ours := newHello(roleProxy, cfg.Name)
 	in, theirs, err := greet(ctx, conn, ours, roleServer)
 	switch {

@@ -111,13 +111,14 @@ func exchange(conn net.Conn, ours hello, want role) (*frameReader, hello, error)
 }
 
 // greet does the handshake of TLS and exchanges hellos, unless ctx ends first. It leaves conn's closing to the caller.
-func greet(ctx context.Context, conn *tls.Conn, ours hello, want role) (*frameReader, hello, error) {
-	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+func greet(ctx context.Context, conn net.Conn, ours hello, want role) (*frameReader, hello, error) {
+	stop := context.AfterFunc(ctx, func() { hangUp(conn) })
 	defer stop()
 
-	err := conn.Handshake()
-	if err != nil {
-		return nil, hello{}, orCause(ctx, keyError(err))
+	if secured, ok := conn.(*tls.Conn); ok {
+		if err := secured.Handshake(); err != nil {
+			return nil, hello{}, orCause(ctx, keyError(err))
+		}
 	}
 	in, theirs, err := exchange(conn, ours, want)
 	if err != nil {

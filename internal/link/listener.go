@@ -183,7 +183,7 @@ func (l *Listener) join(ctx context.Context, raw net.Conn) (*serverEnd, error) {
 	limitSendBuffer(raw)
 	ctx, cancel := withHandshakeLimit(ctx, l.cfg.HandshakeTimeout)
 	defer cancel()
-	conn := tls.Server(raw, l.tls)
+	conn := secureAccepted(raw, l.tls)
 	ours := newHello(roleServer, l.cfg.Name)
 	in, theirs, err := greet(ctx, conn, ours, roleProxy)
 	if err != nil {
