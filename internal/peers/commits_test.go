@@ -13,7 +13,7 @@ import (
 func measureCommits(t *testing.T, g *ground) Row {
 	c := g.onMySQL(t)
 	db := g.database.AdminDB(t)
-	all := startSenders(t, c)
+	all := startSenders(t, c, unanswered)
 	var contenders []contender
 	rates := []float64{100, 2000, 10_000, 0}
 	for _, rate := range rates {

@@ -31,7 +31,7 @@ func measureGrowth(t *testing.T, g *ground) Row {
 			return fmt.Appendf(nil, "poll:grown%d:%s:10001", i*(size.users/smallUsers), password)
 		}))
 		f.run(t, smallUsers, 3*time.Second) // passwords are known after that
-		send := g.streamsTo(c, startSenders(t, c), 0)
+		send := g.streamsTo(c, startSenders(t, c, unanswered), 0)
 		pids := append(c.pids(), g.databasePids(c)...)
 		contenders = append(contenders,
 			contender{size.name + " polls", func(t *testing.T, d time.Duration) map[string]float64 {

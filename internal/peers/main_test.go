@@ -71,6 +71,7 @@ var rows = []row{
 	{"addresses", false, measureAddresses},
 	{"growth", false, measureGrowth},
 	{"prices", false, measurePrices},
+	{"overload", false, measureOverload},
 }
 
 func TestBench(t *testing.T) {

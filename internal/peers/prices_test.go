@@ -25,7 +25,7 @@ func measurePrices(t *testing.T, g *ground) Row {
 		variant
 	}{{usual, variant{proxy: unlimited}}, {alone, variant{server: []string{"--engine=sync"}, proxy: unlimited}}, {open, clear}, {both, clearSync}} {
 		c := g.newMySQLCluster(t, v.variant)
-		sends = append(sends, contender{v.name, g.streamsTo(c, startSenders(t, c), 0)})
+		sends = append(sends, contender{v.name, g.streamsTo(c, startSenders(t, c, unanswered), 0)})
 		if v.name == usual || v.name == open {
 			f := newFlood(t, c.udp, polls)
 			f.run(t, 2000, time.Second) // passwords are known after that

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// unanswered is how many messages of one stream are under way at most.
+// unanswered is how many messages of one stream are under way at most, where senders wait for answers.
 const unanswered = 192
 
 // text is what is sent: 100 bytes.
@@ -31,13 +31,13 @@ type sender struct {
 	sent   int
 	window chan struct{} // a slot for each message that is unanswered
 
-	ok, refused atomic.Int64
-	refusal     atomic.Value // one of them
-	ended       chan struct{}
+	ok, busy, refused atomic.Int64 // answers; refused are those that are neither
+	refusal           atomic.Value // one of them
+	ended             chan struct{}
 }
 
-// startSenders logs all senders in, and ends them with the test.
-func startSenders(t *testing.T, c *cluster) []*sender {
+// startSenders logs all senders in, and ends them with the test. So many messages of each are unanswered at most.
+func startSenders(t *testing.T, c *cluster, window int) []*sender {
 	t.Helper()
 	var all []*sender
 	for i, user := range userNames("send", senders) {
@@ -47,7 +47,7 @@ func startSenders(t *testing.T, c *cluster) []*sender {
 			t.Fatal(err)
 		}
 		s := &sender{conn: conn, out: bufio.NewWriterSize(conn, 16<<10), user: user, box: fmt.Sprint("box", i%boxes),
-			window: make(chan struct{}, unanswered), ended: make(chan struct{})}
+			window: make(chan struct{}, window), ended: make(chan struct{})}
 		fmt.Fprintf(conn, "poll;v=2;id=in;push=0:%s:%s:0\n", user, password)
 		in := bufio.NewReaderSize(conn, 16<<10)
 		if reply, err := in.ReadString('\n'); reply != "ok;id=in\n" {
@@ -76,8 +76,12 @@ func (s *sender) read(in *bufio.Reader) {
 		case bytes.HasPrefix(line, []byte("ping;")):
 			fmt.Fprintf(s.conn, "pong;%s", line[len("ping;"):])
 		case bytes.HasPrefix(line, []byte("err;")):
-			s.refused.Add(1)
-			s.refusal.Store(string(line))
+			if bytes.Contains(line, []byte(":busy:")) {
+				s.busy.Add(1)
+			} else {
+				s.refused.Add(1)
+				s.refusal.Store(string(line))
+			}
 			<-s.window
 		}
 	}
@@ -108,14 +112,7 @@ func (s *sender) send() error {
 // stored, and how long that took.
 func streamTurn(t *testing.T, all []*sender, rate float64, d time.Duration) (stored float64, took time.Duration) {
 	t.Helper()
-	count := func() (ok, refused int64) {
-		for _, s := range all {
-			ok, refused = ok+s.ok.Load(), refused+s.refused.Load()
-		}
-		return ok, refused
-	}
-	before, refusedBefore := count()
-	begin := time.Now()
+	before, begin := countAnswers(all), time.Now()
 	var err error
 	if rate > 0 {
 		err = sendAtPace(all, rate, begin, d)
@@ -134,16 +131,35 @@ func streamTurn(t *testing.T, all []*sender, rate float64, d time.Duration) (sto
 		return nil
 	})
 	took = time.Since(begin)
-	ok, refused := count()
-	if refused -= refusedBefore; refused > 0 {
-		for _, s := range all {
-			if r := s.refusal.Load(); r != nil {
-				t.Errorf("%d messages were refused; %s was answered %q", refused, s.user, r)
-				break
-			}
+	got := countAnswers(all).minus(before)
+	if got.busy+got.refused > 0 {
+		t.Errorf("%d messages were answered busy, and %d refused otherwise, one of them: %v", got.busy, got.refused, oneRefusal(all))
+	}
+	return float64(got.ok), took
+}
+
+// answers are how many messages were answered how.
+type answers struct{ ok, busy, refused int64 }
+
+func countAnswers(all []*sender) (n answers) {
+	for _, s := range all {
+		n.ok, n.busy, n.refused = n.ok+s.ok.Load(), n.busy+s.busy.Load(), n.refused+s.refused.Load()
+	}
+	return n
+}
+
+func (a answers) minus(b answers) answers {
+	return answers{a.ok - b.ok, a.busy - b.busy, a.refused - b.refused}
+}
+
+// oneRefusal is one of the answers that were neither ok nor busy, nil if there were none.
+func oneRefusal(all []*sender) any {
+	for _, s := range all {
+		if r := s.refusal.Load(); r != nil {
+			return r
 		}
 	}
-	return float64(ok - before), took
+	return nil
 }
 
 func sendAtOnce(all []*sender, until time.Time) error {

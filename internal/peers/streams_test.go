@@ -28,7 +28,7 @@ func measureStreamsOnSQLite(t *testing.T, g *ground) Row {
 // measureStreams has messages sent on streams, through a proxy, as fast as they are acknowledged: they are stored durably then. The
 // limit is a bare INSERT of the same rows into the same table.
 func (g *ground) measureStreams(t *testing.T, c *cluster, on, plainName string, bare, plain func(*testing.T, time.Duration) map[string]float64) Row {
-	all := startSenders(t, c)
+	all := startSenders(t, c, unanswered)
 	r := compete(t, contender{"multichat", g.streamsTo(c, all, 0)}, contender{"bare", bare}, contender{"plain", plain})
 	const rate, cpu = "messages/s", "CPU µs/message"
 	limitName := fmt.Sprintf("limit: bare INSERTs of %d rows", rowsPerInsert)
