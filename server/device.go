@@ -35,6 +35,7 @@ func deviceAddr(a netip.Addr) string {
 type device struct {
 	bookmark
 	key    deviceKey
+	next   *device      // with the same hash of its key; guarded by its stripe
 	polled atomic.Int64 // the last poll, as Server.clock
 	port   uint16       // the reading of listen_port that is settled, 0 while none is; guarded by ports.mu
 

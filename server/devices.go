@@ -12,14 +12,45 @@ import (
 // devices is the table of the devices that poll here, in stripes, so that polls on many cores rarely meet.
 type devices struct {
 	seed    maphash.Seed
-	stripes [64]struct {
-		mu    sync.RWMutex
-		byKey map[deviceKey]*device
-	}
+	stripes [64]deviceStripe
 
 	listing sync.Mutex
 	byUser  map[chat.UserID][]*device // at most chat.MaxDevices each
 	total   int
+}
+
+// deviceStripe is a share of the table. Its map goes by the hash of a key, since the key itself is in the device: it is large, and
+// there may be a million of them. Devices whose keys have the same hash, which none may ever have, are a list.
+type deviceStripe struct {
+	mu     sync.RWMutex
+	byHash map[uint64]*device
+}
+
+func (s *deviceStripe) find(hash uint64, k deviceKey) *device {
+	for d := s.byHash[hash]; d != nil; d = d.next {
+		if d.key == k {
+			return d
+		}
+	}
+	return nil
+}
+
+func (s *deviceStripe) insert(hash uint64, d *device) {
+	d.next = s.byHash[hash]
+	s.byHash[hash] = d
+}
+
+func (s *deviceStripe) remove(hash uint64, d *device) {
+	if first := s.byHash[hash]; first != d {
+		for first.next != d {
+			first = first.next
+		}
+		first.next = d.next
+	} else if d.next != nil {
+		s.byHash[hash] = d.next
+	} else {
+		delete(s.byHash, hash)
+	}
 }
 
 // maxDevices bounds the table. A poll of one more is dropped and counted. So is one of a user's device beyond
@@ -29,31 +60,33 @@ const maxDevices = 1 << 20
 func newDevices() *devices {
 	t := &devices{seed: maphash.MakeSeed(), byUser: make(map[chat.UserID][]*device)}
 	for i := range t.stripes {
-		t.stripes[i].byKey = make(map[deviceKey]*device)
+		t.stripes[i].byHash = make(map[uint64]*device)
 	}
 	return t
 }
 
-func (t *devices) stripe(k deviceKey) int {
-	return int(maphash.Comparable(t.seed, k) % uint64(len(t.stripes)))
+// place is where a key's device is, if it is there.
+func (t *devices) place(k deviceKey) (s *deviceStripe, hash uint64) {
+	hash = maphash.Comparable(t.seed, k)
+	return &t.stripes[hash%uint64(len(t.stripes))], hash
 }
 
 func (t *devices) lookup(k deviceKey) *device {
-	s := &t.stripes[t.stripe(k)]
+	s, hash := t.place(k)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.byKey[k]
+	return s.find(hash, k)
 }
 
 // add puts d into the table unless there is one with its key, and returns the one that is there now.
 func (t *devices) add(d *device) *device {
-	s := &t.stripes[t.stripe(d.key)]
+	s, hash := t.place(d.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.byKey[d.key]; known != nil {
+	if known := s.find(hash, d.key); known != nil {
 		return known
 	}
-	s.byKey[d.key] = d
+	s.insert(hash, d)
 	t.listing.Lock()
 	t.byUser[d.key.user] = append(t.byUser[d.key.user], d)
 	t.total++
@@ -74,13 +107,13 @@ func (t *devices) evict(user chat.UserID, now time.Duration) *device {
 	if d == nil {
 		return nil
 	}
-	s := &t.stripes[t.stripe(d.key)]
+	s, hash := t.place(d.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !d.forget(now, deviceStale) {
 		return nil
 	}
-	delete(s.byKey, d.key)
+	s.remove(hash, d)
 	t.unlist(d)
 	return d
 }
@@ -112,13 +145,15 @@ func (t *devices) sweep(now time.Duration) (removed, unseen []*device) {
 	for i := range t.stripes {
 		s := &t.stripes[i]
 		s.mu.Lock()
-		for k, d := range s.byKey {
-			if d.forget(now, deviceIdle) {
-				delete(s.byKey, k)
-				t.unlist(d)
-				removed = append(removed, d)
-			} else if d.unseen(now, seenInterval) {
-				unseen = append(unseen, d)
+		for hash, d := range s.byHash {
+			for ; d != nil; d = d.next { // one that is removed still leads to the next
+				if d.forget(now, deviceIdle) {
+					s.remove(hash, d)
+					t.unlist(d)
+					removed = append(removed, d)
+				} else if d.unseen(now, seenInterval) {
+					unseen = append(unseen, d)
+				}
 			}
 		}
 		s.mu.Unlock()
