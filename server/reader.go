@@ -17,7 +17,7 @@ import (
 // device can be given a message before one that was committed earlier, whichever server committed the two: that is what
 // makes an acknowledged seq mean everything below it.
 //
-// A commit, here or elsewhere, only wakes the reader. It looks by itself every readerTick besides. What has come to a
+// A commit, here or elsewhere, only wakes the reader. It looks by itself when it has not for a readerTick. What has come to a
 // mailbox wakes the streams that read it.
 type reader struct {
 	shard chat.ShardNumber
@@ -249,6 +249,7 @@ func (r *reader) serve(ctx context.Context) {
 		}
 		failing.report(r.log, err, "the shard does not answer; its messages wait there",
 			"the shard answers again")
+		tick.Reset(readerTick) // a look that a commit asked for is the next tick's, too
 		select {
 		case <-ctx.Done():
 			return
