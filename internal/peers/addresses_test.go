@@ -8,19 +8,22 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
 const (
 	manyAddresses = 1_000_000
+	fewAddresses  = 10_000
 	addressUsers  = 1000
 	addressRate   = 100_000 // polls a second
-	knownRate     = 40_000  // the same, while servers remember a million devices
 
-	// A user has so many devices that poll at once at a server, at most: as many devices as addresses take more users.
+	// A user has so many devices that poll at once at a server, at most: many devices take more users. A server remembers a device for
+	// a minute, in which all of these have polled.
 	devicesOfUser = 32
-	knownUsers    = manyAddresses / devicesOfUser
+	knownDevices  = 256_000
+	knownRate     = 8_000 // polls a second
 
 	mebibyte       = 1 << 20
 	proxyGrowth    = 64  // MiB, at most
@@ -30,10 +33,10 @@ const (
 // measureAddresses has a million clients poll, each from an address of its own, through a proxy with its usual limits.
 func measureAddresses(t *testing.T, g *ground) Row {
 	c := g.newMySQLCluster(t, variant{})
-	addUsers(t, c.db, "addr", knownUsers)
-	newFlood(t, c.udp, addressPolls(addressUsers, addressUsers)).run(t, addressUsers, 4*time.Second) // their passwords are known after that
+	addUsers(t, c.db, "addr", addressUsers)
+	newFlood(t, c.udp, addressPolls("addr", fewAddresses, addressUsers)).run(t, fewAddresses/2, 4*time.Second)
 	files, memory := c.files(t), c.proxy.resident(t)
-	many := newFlood(t, c.udp, addressPolls(manyAddresses, addressUsers))
+	many := newFlood(t, c.udp, addressPolls("addr", manyAddresses, addressUsers))
 	r := alone(t, contender{"multichat", func(t *testing.T, _ time.Duration) map[string]float64 {
 		const handed = "multichat_polls_total"
 		before := metrics(t, c.proxy.admin)[handed]
@@ -44,7 +47,8 @@ func measureAddresses(t *testing.T, g *ground) Row {
 	perDevice, perDeviceResident := rememberDevices(t, c)
 	growth, moreFiles := r.of("multichat", "MiB more in the proxy"), r.of("multichat", "more files")
 	return Row{
-		Name: fmt.Sprintf("%s client addresses that poll as %s users", thousands(manyAddresses), thousands(addressUsers)),
+		Name: fmt.Sprintf("%s client addresses that poll as %s users, after %s have", thousands(manyAddresses), thousands(addressUsers),
+			thousands(fewAddresses)),
 		Figures: []Figure{
 			{What: "open files more, of all nodes", Ours: moreFiles, Beside: []Beside{
 				{Name: "limit: none", Theirs: Constant(0, *rounds), Comparison: moreFiles, Target: Within("≤ 0", 0)},
@@ -55,58 +59,67 @@ func measureAddresses(t *testing.T, g *ground) Row {
 			{What: "share of the polls that is handed on", Ours: r.of("multichat", "handed on"), Beside: []Beside{
 				{Name: "limit: all", Theirs: Constant(1, *rounds)},
 			}},
-			{What: "bytes of a server's heap per device, with a million devices", Ours: perDevice, Beside: []Beside{
+			{What: fmt.Sprintf("bytes of a server's heap per device, with %s devices", thousands(knownDevices)), Ours: perDevice, Beside: []Beside{
 				{Name: "limit", Theirs: Constant(bytesPerDevice, 1), Target: AtMost(1)},
 				{Name: "its resident memory, garbage included", Theirs: perDeviceResident},
 			}},
 		},
 		Notes: []string{fmt.Sprintf("A server remembers at most %d devices of a user that poll at once, and drops what others poll, so bytes per "+
-			"device are those of as many devices of %s users, taken once, right after a collection of garbage.", devicesOfUser, thousands(knownUsers))},
+			"device are those of devices of %s users, taken once, right after a collection of garbage.", devicesOfUser,
+			thousands(knownDevices/devicesOfUser))},
 	}
 }
 
-// addressPolls are those of n clients that are so many users.
-func addressPolls(n, users int) []poll {
-	return pollsOf(n, func(i int) []byte { return fmt.Appendf(nil, "poll:addr%d:%s:%d", i%users, password, 10001+i%50_000) })
+// addressPolls are those of n clients that are so many users of a kind.
+func addressPolls(kind string, n, users int) []poll {
+	return pollsOf(n, func(i int) []byte {
+		return fmt.Appendf(nil, "poll:%s%d:%s:%d", kind, i%users, password, 10001+i%50_000)
+	})
 }
 
-// rememberDevices has servers know a million devices, and says what one of them takes.
+// rememberDevices has servers know many devices, and says what one of them takes.
 func rememberDevices(t *testing.T, c *cluster) (heap, memory Series) {
 	t.Helper()
-	live := func() (bytes float64) {
+	addUsers(t, c.db, "known", knownDevices/devicesOfUser)
+	polls := addressPolls("known", knownDevices, knownDevices/devicesOfUser)
+	addDevices(t, c.db, polls)
+	sum := func(of func(*node) float64) (n float64) {
 		for _, s := range c.servers {
-			bytes += metrics(t, s.admin)["go_memstats_heap_alloc_bytes"]
+			n += of(s)
 		}
-		return bytes
+		return n
 	}
-	residents := func() (bytes float64) {
-		for _, s := range c.servers {
-			bytes += s.resident(t)
-		}
-		return bytes
+	resident := func() float64 { return sum(func(s *node) float64 { return s.resident(t) }) }
+	live := func() float64 {
+		return sum(func(s *node) float64 {
+			s.awaitCollection(t)
+			return metrics(t, s.admin)["go_memstats_heap_alloc_bytes"]
+		})
 	}
-	before, residentBefore := live(), residents()
-	stop := newFlood(t, c.udp, addressPolls(manyAddresses, knownUsers)).goOn(t, knownRate)
-	told := newTeller("devices")
-	eventually(t, 10*time.Minute, func() error {
-		var known int
-		if err := c.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM `cursor`").Scan(&known); err != nil {
-			t.Fatal(err)
-		}
-		if told.tell(known); known < manyAddresses {
-			time.Sleep(time.Second)
-			return fmt.Errorf("only %d devices are known", known)
-		}
-		return nil
-	})
 	fmt.Println("  waiting for the servers to collect their garbage, which they do every two minutes at least")
-	for _, s := range c.servers {
-		s.awaitCollection(t)
+	before, residentBefore := live(), resident()
+	f := newFlood(t, c.udp, polls)
+	stop := f.goOn(t, knownRate)
+	time.Sleep(2 * knownDevices / knownRate * time.Second)
+	dropped := sum(func(s *node) float64 { return s.drops(t) })
+	time.Sleep(knownDevices / knownRate * time.Second)
+	if n := sum(func(s *node) float64 { return s.drops(t) }) - dropped; n > 0 {
+		t.Errorf("%.0f of %d polls were dropped, so that not all devices are known", n, knownDevices)
 	}
-	devices := float64(manyAddresses)
-	heap, memory = Series{(live() - before) / devices}, Series{(residents() - residentBefore) / devices}
+	heap, memory = Series{(live() - before) / knownDevices}, Series{(resident() - residentBefore) / knownDevices}
 	stop()
 	return heap, memory
+}
+
+// drops is how many polls the node has dropped so far, for whatever reason.
+func (n *node) drops(t *testing.T) (dropped float64) {
+	t.Helper()
+	for name, value := range metrics(t, n.admin) {
+		if strings.HasPrefix(name, "multichat_drops_total") {
+			dropped += value
+		}
+	}
+	return dropped
 }
 
 // awaitCollection returns when a collection of garbage has begun and ended.

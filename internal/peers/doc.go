@@ -2,7 +2,7 @@
 // can do at most, in the same run on the same machine.
 //
 //	make bench        the core rows, in some three minutes
-//	make bench-all    all rows
+//	make bench-all    all rows, in some twenty minutes
 //
 // Both print one table and write it to docs/BENCHMARKS.md. Everything but the table is in tests, which go test skips unless
 // they are asked for: each needs the machine for itself.
@@ -17,6 +17,9 @@
 // The load generator shares the cores with whom it measures, so rates alone would say too little. CPU seconds are those of the
 // processes that do the work, user and system together, and never the load generator's. What was offered and not done, because
 // it was dropped, refused or lost, does not count as done.
+//
+// A run has a network of its own, where the system lets it: a machine's firewall looks at every packet, and its table of connections
+// is full after some hundred thousand of them, as many as a run makes.
 //
 // # What is real and what is not
 //

@@ -25,7 +25,7 @@ func measureGrowth(t *testing.T, g *ground) Row {
 		users, messages int
 	}{{"small", smallUsers, smallMessages}, {"grown", grownUsers, grownMessages}} {
 		c := g.newMySQLCluster(t, variant{proxy: unlimited})
-		addMessages(t, c.db, "grown", size.users, size.messages)
+		g.addMessages(t, c, "grown", size.users, size.messages)
 		addUsers(t, c.db, "grown", size.users)                           // after the messages, so that none waits
 		f := newFlood(t, c.udp, pollsOf(smallUsers, func(i int) []byte { // as many of both, from all over the table
 			return fmt.Appendf(nil, "poll:grown%d:%s:10001", i*(size.users/smallUsers), password)

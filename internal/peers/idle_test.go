@@ -29,7 +29,7 @@ func measureIdlePolls(t *testing.T, g *ground) Row {
 	var contenders []contender
 	for _, n := range []int{fewIdle, manyIdle} {
 		f := newFlood(t, c.udp, pollsOf(n, func(i int) []byte { return fmt.Appendf(nil, "poll:idle%d:%s:10001", i, password) }))
-		name := "of " + thousands(int64(n))
+		name := "of " + thousands(int64(n)) + " users"
 		contenders = append(contenders, contender{name, func(t *testing.T, _ time.Duration) map[string]float64 {
 			return idlePolls(t, c, db, f, float64(n))
 		}})
@@ -38,7 +38,7 @@ func measureIdlePolls(t *testing.T, g *ground) Row {
 	r := make(results)
 	for _, one := range []contender{few, many} {
 		r[one.name] = make(map[string]Series)
-		becomeIdle(t, c, db, one)
+		becomeIdle(t, one)
 		for round := range *rounds {
 			r.round(t, one, round, idleTurn)
 		}
@@ -62,11 +62,11 @@ func measureIdlePolls(t *testing.T, g *ground) Row {
 	}
 }
 
-// becomeIdle has the users poll until all are known, and all that this took is over.
-func becomeIdle(t *testing.T, c *cluster, db *sql.DB, of contender) {
+// becomeIdle has clients poll until all are known, and all that this took is over.
+func becomeIdle(t *testing.T, of contender) {
 	t.Helper()
-	fmt.Printf("  the users %s begin to poll\n", of.name)
-	eventually(t, 90*time.Second, func() error {
+	fmt.Printf("  polls %s begin\n", of.name)
+	eventually(t, 3*time.Minute, func() error {
 		if n := of.run(t, idleTurn)["statements/s"]; n > statementsPerSecond {
 			return fmt.Errorf("each server still gives its shard %.0f statements a second", n)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,42 +20,71 @@ type listeners struct {
 	behind int    // those who have not got it
 	last   time.Time
 
-	conns []net.Conn
+	conns   []net.Conn
+	reading sync.WaitGroup
 }
+
+// connectsAtOnce is how many connections are opened at a time.
+const connectsAtOnce = 64
 
 // listen opens so many connections, each from an address of its own, says something on each, and awaits the answer if there is one.
 func listen(t *testing.T, addr string, n int, says func(i int) (greeting, answer string)) *listeners {
 	t.Helper()
-	l := &listeners{}
-	var group sync.WaitGroup
-	t.Cleanup(func() {
-		for _, conn := range l.conns {
-			conn.Close()
-		}
-		group.Wait()
-	})
-	told := newTeller("connections of " + thousands(int64(n)))
-	for i := range n {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress(i).AsSlice()}, Timeout: 10 * time.Second}
-		conn, err := dialer.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.conns = append(l.conns, conn)
-		in := bufio.NewReaderSize(conn, 512)
-		greeting, answer := says(i)
-		if _, err := conn.Write([]byte(greeting)); err != nil {
-			t.Fatal(err)
-		}
-		if answer != "" {
-			if line, err := in.ReadString('\n'); line != answer {
-				t.Fatalf("connection %d said %q and is answered %q, %v", i, greeting, line, err)
+	l := &listeners{conns: make([]net.Conn, n)}
+	t.Cleanup(l.close)
+	var opened atomic.Int64
+	errs := make(chan error, connectsAtOnce)
+	for first := range connectsAtOnce {
+		go func() {
+			for i := first; i < n; i += connectsAtOnce {
+				if err := l.open(i, addr, says); err != nil {
+					errs <- fmt.Errorf("connection %d: %w", i, err)
+					return
+				}
+				opened.Add(1)
 			}
+			errs <- nil
+		}()
+	}
+	for range connectsAtOnce {
+		if err := <-errs; err != nil {
+			t.Errorf("%d connections are there: %v", opened.Load(), err)
 		}
-		group.Go(func() { l.read(conn, in) })
-		told.tell(i + 1)
+	}
+	if t.Failed() {
+		t.FailNow()
 	}
 	return l
+}
+
+func (l *listeners) open(i int, addr string, says func(i int) (greeting, answer string)) error {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: clientAddress(i).AsSlice()}, Timeout: 10 * time.Second}
+	conn, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	l.conns[i] = conn
+	in := bufio.NewReaderSize(conn, 512)
+	greeting, answer := says(i)
+	if _, err := conn.Write([]byte(greeting)); err != nil {
+		return err
+	}
+	if answer != "" {
+		if line, err := in.ReadString('\n'); line != answer {
+			return fmt.Errorf("%q is answered %q, %v", greeting, line, err)
+		}
+	}
+	l.reading.Go(func() { l.read(conn, in) })
+	return nil
+}
+
+func (l *listeners) close() {
+	for _, conn := range l.conns {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+	l.reading.Wait()
 }
 
 func (l *listeners) read(conn net.Conn, in *bufio.Reader) {
