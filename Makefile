@@ -44,7 +44,7 @@ bench: ## multichat beside its peers and its limits, in some minutes: one table,
 	@mkdir -p docs
 	$(GO) test ./internal/peers -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure core --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
 
-bench-all: ## the same with the rows that take longer, in some twenty minutes
+bench-all: ## the same with the rows that take longer, in half an hour
 	@mkdir -p docs
 	$(GO) test ./internal/peers -count=1 -timeout 0 -v -run '$(BENCH_RUN)' -args --measure all --write '$(CURDIR)/docs/BENCHMARKS.md' $(BENCH)
 

@@ -2,7 +2,7 @@
 // can do at most, in the same run on the same machine.
 //
 //	make bench        the core rows, in some three minutes
-//	make bench-all    all rows, in some twenty minutes
+//	make bench-all    all rows, in half an hour
 //
 // Both print one table and write it to docs/BENCHMARKS.md. Everything but the table is in tests, which go test skips unless
 // they are asked for: each needs the machine for itself.

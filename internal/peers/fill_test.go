@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,32 +99,46 @@ func insert(t *testing.T, db *sql.DB, table, columns string, n int, row func(i i
 // those of clients do. They do not wait for users who are added later.
 func (g *ground) addMessages(t *testing.T, c *cluster, kind string, users, n int) {
 	t.Helper()
-	conn := g.bulkConn(t, c)
-	do := func(text string, args ...any) {
-		t.Helper()
-		if _, err := conn.ExecContext(t.Context(), text, args...); err != nil {
-			t.Fatalf("put %d messages into the shard: %s: %v", n, text, err)
-		}
-	}
-	const atOnce = 100_000
-	const digit = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 " +
-		"UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)"
-	const numbers = "(SELECT ? + a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n AS n FROM " +
-		digit + " AS a, " + digit + " AS b, " + digit + " AS c, " + digit + " AS d, " + digit + " AS e) AS numbers"
-	told := newTeller("messages of " + thousands(int64(n)))
+	const atOnce, writers = 100_000, 2
+	do(t, g.bulkConn(t, c), "ALTER TABLE inbox DROP KEY inbox_id, DROP KEY inbox_mailbox") // to build them at the end takes less
+	first, told := head(t, c.db), newTeller("messages of "+thousands(int64(n)))
 	begin := time.Now().Add(-time.Hour)
-	do("ALTER TABLE inbox DROP KEY inbox_id, DROP KEY inbox_mailbox") // to build them at the end takes a tenth of the time
-	for first := 0; first < n; first += atOnce {
-		count := min(atOnce, n-first)
-		do("INSERT INTO inbox (seq, pid, userid, msg_id, from_user, from_name, sent_ms, body) "+
-			"SELECT (counter + 1 + n - ?) * 1024 + number, ?, CONCAT(?, n * 7919 MOD ?), CONCAT(LPAD(HEX(? + n), 16, '0'), '-', n), "+
-			"CONCAT(?, n MOD ?), CONCAT(?, n MOD ?), ?, ? FROM shard, "+numbers+" WHERE n < ? ORDER BY n",
-			first, onePartition, kind, users, begin.UnixNano(), kind, users, kind, users, begin.UnixMilli(), text, first, first+count)
-		do("UPDATE shard SET counter = counter + ?", count)
-		told.tell(first + count)
+	var next, there atomic.Int64
+	var group sync.WaitGroup
+	for range writers {
+		conn := g.bulkConn(t, c)
+		group.Go(func() {
+			for from := next.Add(atOnce) - atOnce; from < int64(n) && !t.Failed(); from = next.Add(atOnce) - atOnce {
+				to := min(from+atOnce, int64(n))
+				do(t, conn, "INSERT INTO inbox (seq, pid, userid, msg_id, from_user, from_name, sent_ms, body) "+
+					"SELECT ? + (n + 1) * 1024, ?, CONCAT(?, n * 7919 MOD ?), CONCAT(LPAD(HEX(? + n), 16, '0'), '-', n), "+
+					"CONCAT(?, n MOD ?), CONCAT(?, n MOD ?), ?, ? FROM "+numbers+" WHERE n < ?",
+					first, onePartition, kind, users, begin.UnixNano(), kind, users, kind, users, begin.UnixMilli(), text, from, to)
+				told.tell(int(there.Add(to - from)))
+			}
+		})
 	}
+	group.Wait()
+	conn := g.bulkConn(t, c)
+	do(t, conn, "UPDATE shard SET counter = counter + ?", n)
 	fmt.Println("  building the indexes")
-	do("ALTER TABLE inbox ADD UNIQUE KEY inbox_id (msg_id, from_user, userid), ADD KEY inbox_mailbox (userid, seq)")
+	do(t, conn, "ALTER TABLE inbox ADD UNIQUE KEY inbox_id (msg_id, from_user, userid)")
+	do(t, conn, "ALTER TABLE inbox ADD KEY inbox_mailbox (userid, seq)")
+}
+
+// numbers is a table of the 100 000 numbers n that begin with its parameter.
+const (
+	digit = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 " +
+		"UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)"
+	numbers = "(SELECT ? + a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n AS n FROM " +
+		digit + " AS a, " + digit + " AS b, " + digit + " AS c, " + digit + " AS d, " + digit + " AS e) AS numbers"
+)
+
+func do(t *testing.T, conn *sql.Conn, text string, args ...any) {
+	t.Helper()
+	if _, err := conn.ExecContext(t.Context(), text, args...); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
 }
 
 // bulkConn is a connection to a cluster's database whose changes are not logged for replicas.
@@ -137,11 +153,8 @@ func (g *ground) bulkConn(t *testing.T, c *cluster) *sql.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	for _, text := range []string{"USE `" + database + "`", "SET sql_log_bin = 0"} {
-		if _, err := conn.ExecContext(t.Context(), text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	do(t, conn, "USE `"+database+"`")
+	do(t, conn, "SET sql_log_bin = 0")
 	return conn
 }
 
@@ -149,12 +162,16 @@ func (g *ground) bulkConn(t *testing.T, c *cluster) *sql.Conn {
 type teller struct {
 	of    string
 	begun time.Time
-	last  time.Time
+
+	mu   sync.Mutex
+	last time.Time
 }
 
-func newTeller(of string) *teller { return &teller{of, time.Now(), time.Now()} }
+func newTeller(of string) *teller { return &teller{of: of, begun: time.Now(), last: time.Now()} }
 
 func (t *teller) tell(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if time.Since(t.last) > 2*time.Second {
 		t.last = time.Now()
 		fmt.Printf("  %s %s are there after %v\n", thousands(int64(n)), t.of, time.Since(t.begun).Round(time.Second))

@@ -140,8 +140,9 @@ func (g *ground) mysqlServer(t *testing.T) *mysqltest.Server {
 	if g.database == nil {
 		fmt.Println("  starting a database server")
 		mysqltest.Folder(t) // skips this row alone if there is no server program
-		g.database = mysqltest.Start(g.t, "--innodb-buffer-pool-size=1G", "--loose-innodb-redo-log-capacity=1G",
-			"--loose-innodb-log-file-size=512M", "--max-binlog-size=1G")
+		g.database = mysqltest.Start(g.t, "--innodb-buffer-pool-size=4G", "--loose-innodb-redo-log-capacity=1G",
+			"--loose-innodb-log-file-size=512M", "--max-binlog-size=1G", "--loose-innodb-ddl-buffer-size=512M",
+			"--loose-innodb-sort-buffer-size=64M")
 	}
 	return g.database
 }
