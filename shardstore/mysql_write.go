@@ -55,8 +55,8 @@ func (w *mysqlWriter) close() error {
 // its condition holds, and nothing is above the seqs that it has taken, neither there nor among what this process has seen:
 //
 //	BEGIN;
-//	UPDATE shard SET counter = LAST_INSERT_ID(counter + …) …;   no row if the epoch is another
-//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (…) IS NOT TRUE;   the epoch, users, newest seq; error 1048 if so
+//	UPDATE shard SET counter = IF(map_epoch = …, LAST_INSERT_ID(counter + …), counter + LAST_INSERT_ID(0)) …;   0 if fenced
+//	INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0 AND …) IS NOT TRUE;   error 1048 if so
 //	…;
 //	COMMIT
 //
@@ -77,9 +77,9 @@ type packet struct {
 // if any are, the number that there are must be as found says: "= 2".
 func (s *mysqlShard) newPacket(fence Fence, n, bump int, asked []any, found string) *packet {
 	p := new(packet)
-	p.add("BEGIN; UPDATE shard SET counter = LAST_INSERT_ID(counter + ?), user_rev = user_rev + ? WHERE id = 1 AND map_epoch = ?",
-		int64(n), int64(bump), fence.Epoch)
-	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE ((SELECT map_epoch FROM shard WHERE id = 1) = ?", fence.Epoch)
+	p.add("BEGIN; UPDATE shard SET counter = IF(map_epoch = ?, LAST_INSERT_ID(counter + ?), counter + LAST_INSERT_ID(0)), "+
+		"user_rev = user_rev + ? WHERE id = 1", fence.Epoch, int64(n), int64(bump))
+	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0")
 	if len(asked) > 0 {
 		p.add(" AND (SELECT COUNT(*) FROM users WHERE userid IN ("+marks(len(asked))+")) "+found, asked...)
 	}
