@@ -1,9 +1,11 @@
 package edge
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,15 +14,51 @@ import (
 )
 
 // datagramsAtOnce is how many datagrams one call to the kernel takes at most. The call is the greatest part of what a poll
-// costs, and under load many wait; 32 make its share small, and a reader's room for them stays in the processor's cache.
-const datagramsAtOnce = 32
+// costs, and under load many wait; 128 make its share small, and a reader's room for them stays in the processor's cache.
+const datagramsAtOnce = 128
+
+// pollSocket is a socket that the runtime does not watch: what watches one is woken by each datagram that comes, also while nobody
+// waits for any, and that was half of what polls cost. Whoever reads it blocks a thread.
+type pollSocket struct{ fd int }
+
+// receivePatience bounds how long a reader may miss that it is to end, if interrupt came just before it began to wait.
+const receivePatience = 250 * time.Millisecond
+
+// takeSocket takes the socket of a connection, which is closed.
+func takeSocket(conn *net.UDPConn) (*pollSocket, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var s pollSocket
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		s.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return nil, fmt.Errorf("take the socket of polls: %w", err)
+	}
+	patience := unix.NsecToTimeval(receivePatience.Nanoseconds())
+	err = errors.Join(conn.Close(), unix.SetNonblock(s.fd, false),
+		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("take the socket of polls: %w", err)
+	}
+	return &s, nil
+}
+
+// interrupt wakes who waits for datagrams. No more come.
+func (s *pollSocket) interrupt() {
+	unix.Shutdown(s.fd, unix.SHUT_RD) // it says that nobody is connected, and wakes readers all the same
+}
+
+// close must come when nobody reads any more.
+func (s *pollSocket) close() { unix.Close(s.fd) }
 
 // datagrams takes what has arrived at a socket, many by one call of recvmmsg. It is one reader's, and does not allocate.
 type datagrams struct {
-	conn    syscall.RawConn
-	receive func(fd uintptr) (done bool) // of this one: a new closure for each call would be an allocation
-	count   int
-	errno   syscall.Errno
+	fd int
 
 	headers [datagramsAtOnce]messageHeader
 	vectors [datagramsAtOnce]unix.Iovec
@@ -34,12 +72,8 @@ type messageHeader struct {
 	length uint32 // of the datagram; it is cut to its room
 }
 
-func newDatagrams(conn *net.UDPConn) (*datagrams, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	d := &datagrams{conn: raw}
+func newDatagrams(s *pollSocket) *datagrams {
+	d := &datagrams{fd: s.fd}
 	for i := range d.headers {
 		d.vectors[i].Base = &d.room[i][0]
 		d.vectors[i].SetLen(len(d.room[i]))
@@ -47,35 +81,28 @@ func newDatagrams(conn *net.UDPConn) (*datagrams, error) {
 		d.headers[i].SetIovlen(1)
 		d.headers[i].Name = (*byte)(unsafe.Pointer(&d.sources[i]))
 	}
-	d.receive = d.tryReceive
-	return d, nil
+	return d
 }
 
-// read waits until a datagram is there, and takes as many as are. They are valid until the next call.
-func (d *datagrams) read() (n int, err error) {
-	if err := d.conn.Read(d.receive); err != nil {
-		return 0, err
-	}
-	if d.errno != 0 {
-		return 0, d.errno
-	}
-	return d.count, nil
-}
+// read waits until a datagram is there, and takes as many as are; none if it has waited for long, or was interrupted. They are valid
+// until the next call.
+func (d *datagrams) read() (n int, err error) { return d.receive(unix.MSG_WAITFORONE) }
 
-// tryReceive is not done as long as nothing is there.
-func (d *datagrams) tryReceive(fd uintptr) (done bool) {
+// tryRead takes as many datagrams as are there, which may be none. They are valid until the next call.
+func (d *datagrams) tryRead() (n int, err error) { return d.receive(unix.MSG_DONTWAIT) }
+
+func (d *datagrams) receive(flags uintptr) (n int, err error) {
 	for i := range d.headers {
 		d.headers[i].Namelen = unix.SizeofSockaddrInet6 // the kernel has put the last address's size there
 	}
-	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&d.headers[0])), datagramsAtOnce,
-			unix.MSG_DONTWAIT, 0, 0)
-		if errno == unix.EINTR {
-			continue
-		}
-		d.count, d.errno = int(n), errno
-		return errno != unix.EAGAIN
+	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(d.fd), uintptr(unsafe.Pointer(&d.headers[0])), datagramsAtOnce, flags, 0, 0)
+	switch errno {
+	case 0:
+		return int(got), nil
+	case unix.EAGAIN, unix.EINTR:
+		return 0, nil
 	}
+	return 0, errno
 }
 
 // at is the i-th datagram that was read, and the address that it is from, without a port and a zone.

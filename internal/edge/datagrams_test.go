@@ -16,11 +16,12 @@ func aSocket(t *testing.T) (*datagrams, *net.UDPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	arrived, err := newDatagrams(listener)
+	socket, err := takeSocket(listener)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(socket.close)
+	arrived := newDatagrams(socket)
 	client, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 11)}, listener.LocalAddr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)

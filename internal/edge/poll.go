@@ -16,7 +16,7 @@ import (
 	"multichat/internal/wire"
 )
 
-// pollListener reads datagrams and hands polls on. It keeps no state but counts, so any number of goroutines may read.
+// pollListener reads datagrams and hands polls on. One goroutine reads; where that finds more than it takes at once, others help.
 type pollListener struct {
 	conn    *net.UDPConn
 	handler Handler
@@ -27,46 +27,61 @@ type pollListener struct {
 }
 
 func (l *pollListener) serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { l.conn.Close() })
-	defer stop()
-	readers := runtime.GOMAXPROCS(0)
-	errs := make([]error, readers)
-	var group sync.WaitGroup
-	for i := range readers {
-		group.Go(func() {
-			errs[i] = l.readPolls()
-			l.conn.Close() // one reader's failure ends all
-		})
-	}
-	group.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return fmt.Errorf("receive polls: %w", errors.Join(errs...))
-}
-
-// readPolls hands polls on until the socket is closed. A datagram that is none is dropped and counted, since there is
-// nobody to tell: its source address proves nothing. One that is too long for its room is seen to be, by its last byte.
-func (l *pollListener) readPolls() error {
-	arrived, err := newDatagrams(l.conn)
+	socket, err := takeSocket(l.conn)
 	if err != nil {
 		return err
 	}
+	defer socket.close()
+	stop := context.AfterFunc(ctx, socket.interrupt)
+	defer stop()
+	more := make(chan struct{})
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer close(more)
+	for range runtime.GOMAXPROCS(0) - 1 {
+		helpers.Go(func() { l.helpReading(newDatagrams(socket), more) })
+	}
+	return l.readPolls(ctx, newDatagrams(socket), more)
+}
+
+// readPolls hands polls on until ctx ends. A datagram that is none is dropped and counted, since there is nobody to tell: its
+// source address proves nothing. One that is too long for its room is seen to be, by its last byte.
+func (l *pollListener) readPolls(ctx context.Context, arrived *datagrams, more chan<- struct{}) error {
 	for {
 		n, err := arrived.read()
-		if errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("receive polls: %w", err)
+		case err != nil:
 			// An ICMP error of another's datagram surfaces here; it says nothing about this socket.
 			l.metrics.Drops.WithLabelValues("poll_receive").Inc()
-			continue
+		}
+		if n == datagramsAtOnce {
+			select {
+			case more <- struct{}{}:
+			default: // whoever may help does already
+			}
 		}
 		for i := range n {
 			l.handlePoll(arrived.at(i))
 		}
 		if n < datagramsAtOnce {
 			time.Sleep(gatherTime)
+		}
+	}
+}
+
+// helpReading takes polls beside readPolls whenever there are more, until there are not. It never waits for one, so that under little
+// load one goroutine alone is woken. An error is for readPolls to see, too.
+func (l *pollListener) helpReading(arrived *datagrams, more <-chan struct{}) {
+	for range more {
+		for n := datagramsAtOnce; n == datagramsAtOnce; {
+			n, _ = arrived.tryRead()
+			for i := range n {
+				l.handlePoll(arrived.at(i))
+			}
 		}
 	}
 }

@@ -3,11 +3,15 @@ package link
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 const (
 	// What the writer writes at once. A pong waits behind at most this much, or one larger frame.
 	pieceBytes = 64 << 10
+
+	// pollGatherTime is how long polls wait for others. Their clients poll once a second.
+	pollGatherTime = time.Millisecond
 
 	// Pings and pongs that wait. There is one ping unanswered at a time; more are waiting only if the other end
 	// pings and does not read, and then it has no answer to lose.
@@ -19,8 +23,9 @@ var (
 	errClosed = errors.New("the queue is closed")
 )
 
-// outbox gathers frames for one writer. Whatever has gathered while it wrote goes out with its next write, so many
-// polls cost one. Two buffers take turns, so that none is allocated once they have grown.
+// outbox gathers frames for one writer. Whatever has gathered while it wrote goes out with its next write. Polls alone do not
+// wake it at once: they wait for a moment, for others or for a frame of another kind, so many of them cost one write. Two buffers
+// take turns, so that none is allocated once they have grown.
 //
 // All methods but next may be called from any goroutine, and none of them blocks; next is the writer's.
 type outbox struct {
@@ -30,7 +35,11 @@ type outbox struct {
 	wake   sync.Cond // signalled when there is something for next
 	closed bool
 	bulk   []byte // gathers frames
+	due    bool   // bulk has more than polls, or they have waited for their time
 	urgent []byte // gathers pings and pongs
+
+	gathered  *time.Timer // ends the time that polls wait
+	gathering bool        // it runs
 
 	writing       []byte // the other bulk buffer
 	rest          []byte // what of writing has not been given out yet
@@ -40,6 +49,8 @@ type outbox struct {
 func newOutbox(max int) *outbox {
 	o := &outbox{max: max}
 	o.wake.L = &o.mu
+	o.gathered = time.AfterFunc(time.Hour, o.endGathering)
+	o.gathered.Stop()
 	return o
 }
 
@@ -80,8 +91,25 @@ func (o *outbox) addParts(k kind, id uint64, encode func([]byte) (body []byte, m
 		}
 	}
 	o.bulk = b
-	o.wake.Signal()
+	if k != kindPoll || len(b) >= pieceBytes {
+		o.due = true
+		o.wake.Signal()
+	} else if !o.due && !o.gathering {
+		o.gathering = true
+		o.gathered.Reset(pollGatherTime)
+	}
 	return nil
+}
+
+// endGathering is the timer's.
+func (o *outbox) endGathering() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gathering = false
+	if len(o.bulk) > 0 {
+		o.due = true
+		o.wake.Signal()
+	}
 }
 
 // addUrgent queues a ping or pong, to be written before everything else.
@@ -104,6 +132,8 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
+	o.due = true
+	o.gathered.Stop()
 	o.wake.Signal()
 }
 
@@ -117,7 +147,8 @@ func (o *outbox) next() ([]byte, bool) {
 			o.urgent, o.writingUrgent = o.writingUrgent[:0], o.urgent
 			return o.writingUrgent, true
 		}
-		if len(o.rest) == 0 {
+		if len(o.rest) == 0 && o.due {
+			o.due = false
 			o.bulk, o.writing = o.writing[:0], o.bulk
 			o.rest = o.writing
 		}
