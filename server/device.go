@@ -124,11 +124,11 @@ func (d *device) returned(c chat.Cursor, now time.Duration) {
 	d.succeeded()
 }
 
-// forget ends a device that has not polled for idle, unless it still has something to do here.
+// forget ends a device that has not polled for idle, unless it still has something to do here. It does so once.
 func (d *device) forget(now, idle time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.pushing || d.dirty || now-time.Duration(d.polled.Load()) < idle {
+	if d.gone || d.pushing || d.dirty || now-time.Duration(d.polled.Load()) < idle {
 		return false
 	}
 	d.gone = true

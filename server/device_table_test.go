@@ -35,3 +35,20 @@ func TestDevicesWithOneHashAreApart(t *testing.T) {
 		}
 	}
 }
+
+// The table looks for the quietest device before it has the stripe's lock, so a sweep may take it first.
+func TestADeviceIsForgottenOnce(t *testing.T) {
+	t.Parallel()
+	table := newDevices()
+	d := newDevice(deviceKey{user: "alice", port: 1}, 1)
+	table.add(d)
+	if removed, _ := table.sweep(deviceIdle); len(removed) != 1 {
+		t.Fatalf("%d devices are removed", len(removed))
+	}
+	if d.forget(2*deviceIdle, deviceStale) {
+		t.Error("it is forgotten again, and would be removed again")
+	}
+	if table.total != 0 || len(table.byUser) != 0 {
+		t.Errorf("%d devices of %d users are left", table.total, len(table.byUser))
+	}
+}
