@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,18 +20,22 @@ const datagramsAtOnce = 128
 
 // pollSocket is a socket that the runtime does not watch: what watches one is woken by each datagram that comes, also while nobody
 // waits for any, and that was half of what polls cost. Whoever reads it blocks a thread.
-type pollSocket struct{ fd int }
+type pollSocket struct {
+	fd          int
+	interrupted atomic.Bool
 
-// receivePatience bounds how long a reader may miss that it is to end, if interrupt came just before it began to wait.
-const receivePatience = 250 * time.Millisecond
+	mu     sync.Mutex
+	closed bool // fd may be another's by now
+}
 
-// takeSocket takes the socket of a connection, which is closed.
+// takeSocket takes the socket of a connection, which it closes, whatever it returns.
 func takeSocket(conn *net.UDPConn) (*pollSocket, error) {
+	defer conn.Close()
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	var s pollSocket
+	s := new(pollSocket)
 	var failed error
 	err = raw.Control(func(fd uintptr) {
 		s.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
@@ -38,27 +43,35 @@ func takeSocket(conn *net.UDPConn) (*pollSocket, error) {
 	if err := errors.Join(err, failed); err != nil {
 		return nil, fmt.Errorf("take the socket of polls: %w", err)
 	}
-	patience := unix.NsecToTimeval(receivePatience.Nanoseconds())
-	err = errors.Join(conn.Close(), unix.SetNonblock(s.fd, false),
-		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))
-	if err != nil {
+	if err := unix.SetNonblock(s.fd, false); err != nil {
 		s.close()
 		return nil, fmt.Errorf("take the socket of polls: %w", err)
 	}
-	return &s, nil
+	return s, nil
 }
 
-// interrupt wakes who waits for datagrams. No more come.
+// interrupt has nobody wait for datagrams any more. Those that have come, and those that still come, can be read.
 func (s *pollSocket) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.interrupted.Store(true)
 	unix.Shutdown(s.fd, unix.SHUT_RD) // it says that nobody is connected, and wakes readers all the same
 }
 
-// close must come when nobody reads any more.
-func (s *pollSocket) close() { unix.Close(s.fd) }
+// close must come when nobody reads any more. An interrupt may come later.
+func (s *pollSocket) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	unix.Close(s.fd)
+}
 
 // datagrams takes what has arrived at a socket, many by one call of recvmmsg. It is one reader's, and does not allocate.
 type datagrams struct {
-	fd int
+	socket *pollSocket
 
 	headers [datagramsAtOnce]messageHeader
 	vectors [datagramsAtOnce]unix.Iovec
@@ -73,7 +86,7 @@ type messageHeader struct {
 }
 
 func newDatagrams(s *pollSocket) *datagrams {
-	d := &datagrams{fd: s.fd}
+	d := &datagrams{socket: s}
 	for i := range d.headers {
 		d.vectors[i].Base = &d.room[i][0]
 		d.vectors[i].SetLen(len(d.room[i]))
@@ -84,8 +97,7 @@ func newDatagrams(s *pollSocket) *datagrams {
 	return d
 }
 
-// read waits until a datagram is there, and takes as many as are; none if it has waited for long, or was interrupted. They are valid
-// until the next call.
+// read waits until a datagram is there, and takes as many as are; none if it was interrupted. They are valid until the next call.
 func (d *datagrams) read() (n int, err error) { return d.receive(unix.MSG_WAITFORONE) }
 
 // tryRead takes as many datagrams as are there, which may be none. They are valid until the next call.
@@ -95,14 +107,27 @@ func (d *datagrams) receive(flags uintptr) (n int, err error) {
 	for i := range d.headers {
 		d.headers[i].Namelen = unix.SizeofSockaddrInet6 // the kernel has put the last address's size there
 	}
-	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(d.fd), uintptr(unsafe.Pointer(&d.headers[0])), datagramsAtOnce, flags, 0, 0)
+	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(d.socket.fd), uintptr(unsafe.Pointer(&d.headers[0])), datagramsAtOnce, flags, 0, 0)
 	switch errno {
 	case 0:
-		return int(got), nil
+		return d.come(int(got)), nil
 	case unix.EAGAIN, unix.EINTR:
 		return 0, nil
 	}
 	return 0, errno
+}
+
+// come is how many of those that the kernel counts have come: once it is interrupted, it gives empty ones of nobody.
+func (d *datagrams) come(n int) int {
+	if !d.socket.interrupted.Load() {
+		return n
+	}
+	for i := range n {
+		if d.headers[i].length == 0 {
+			return i
+		}
+	}
+	return n
 }
 
 // at is the i-th datagram that was read, and the address that it is from, without a port and a zone.

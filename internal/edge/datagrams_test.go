@@ -34,7 +34,7 @@ func TestDatagramsAreTakenInOrderEachWithItsAddress(t *testing.T) {
 	t.Parallel()
 	arrived, client := aSocket(t)
 	var want [][]byte
-	for i := range 100 { // more than one call takes, long and short in turns
+	for i := range 2 * datagramsAtOnce { // more than one call takes, long and short in turns
 		want = append(want, bytes.Repeat([]byte{byte(i)}, []int{1, 50, 0, wire.MaxPoll}[i%4]))
 	}
 	want = append(want, make([]byte, wire.MaxPoll+1), make([]byte, wire.MaxPoll+100), []byte("the last"))

@@ -39,7 +39,7 @@ func (l *pollListener) serve(ctx context.Context) error {
 	defer helpers.Wait()
 	defer close(more)
 	for range runtime.GOMAXPROCS(0) - 1 {
-		helpers.Go(func() { l.helpReading(newDatagrams(socket), more) })
+		helpers.Go(func() { l.helpReading(ctx, newDatagrams(socket), more) })
 	}
 	return l.readPolls(ctx, newDatagrams(socket), more)
 }
@@ -49,12 +49,10 @@ func (l *pollListener) serve(ctx context.Context) error {
 func (l *pollListener) readPolls(ctx context.Context, arrived *datagrams, more chan<- struct{}) error {
 	for {
 		n, err := arrived.read()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("receive polls: %w", err)
-		case err != nil:
+		if err != nil && ctx.Err() == nil {
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("receive polls: %w", err)
+			}
 			// An ICMP error of another's datagram surfaces here; it says nothing about this socket.
 			l.metrics.Drops.WithLabelValues("poll_receive").Inc()
 		}
@@ -67,7 +65,10 @@ func (l *pollListener) readPolls(ctx context.Context, arrived *datagrams, more c
 		for i := range n {
 			l.handlePoll(arrived.at(i))
 		}
-		if n < datagramsAtOnce {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case n < gatherBelow:
 			time.Sleep(gatherTime)
 		}
 	}
@@ -75,9 +76,9 @@ func (l *pollListener) readPolls(ctx context.Context, arrived *datagrams, more c
 
 // helpReading takes polls beside readPolls whenever there are more, until there are not. It never waits for one, so that under little
 // load one goroutine alone is woken. An error is for readPolls to see, too.
-func (l *pollListener) helpReading(arrived *datagrams, more <-chan struct{}) {
+func (l *pollListener) helpReading(ctx context.Context, arrived *datagrams, more <-chan struct{}) {
 	for range more {
-		for n := datagramsAtOnce; n == datagramsAtOnce; {
+		for n := datagramsAtOnce; n == datagramsAtOnce && ctx.Err() == nil; {
 			n, _ = arrived.tryRead()
 			for i := range n {
 				l.handlePoll(arrived.at(i))
@@ -86,10 +87,13 @@ func (l *pollListener) helpReading(arrived *datagrams, more <-chan struct{}) {
 	}
 }
 
-// gatherTime is how long a reader that has taken all there was leaves the socket alone. Under load, being woken for each of a few polls
-// costs more than taking them does; and a client that polls once a second does not notice. The socket's buffer holds what
-// comes meanwhile.
-const gatherTime = time.Millisecond
+// A reader that has found fewer than gatherBelow datagrams leaves the socket alone for gatherTime. Being woken for each of a few polls
+// costs more than taking them does, and a client that polls once a second does not notice. The socket's buffer holds what
+// comes meanwhile: by the least that kernels give, some hundred polls.
+const (
+	gatherTime  = time.Millisecond
+	gatherBelow = min(32, datagramsAtOnce)
+)
 
 // handlePoll does not allocate when the datagram is a poll, or one too many.
 func (l *pollListener) handlePoll(datagram []byte, client netip.Addr) {

@@ -6,12 +6,15 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"multichat/internal/edge"
+	"multichat/internal/wire"
 )
 
 // udpClient sends datagrams to a port of a host.
@@ -114,3 +117,32 @@ func wantSilence(t *testing.T, client *net.UDPConn) {
 		t.Errorf("the source of a datagram got %d bytes, %v", n, err)
 	}
 }
+
+// Nobody who polls without end keeps an edge from its own.
+func TestAFloodOfPollsDoesNotHoldUpTheEnd(t *testing.T) {
+	h := &countingHandler{handler: newHandler()}
+	n := serveHandler(t, h, edge.Config{MaxAddrPolls: -1})
+	client := udpClient(t, netip.MustParseAddr("127.0.0.11"), n.UDPAddr().AddrPort())
+	var stop atomic.Bool
+	var flood sync.WaitGroup
+	for range 2 {
+		flood.Go(func() {
+			for !stop.Load() {
+				client.Write([]byte("poll:alice:secret:4391")) // refused once the socket is gone
+			}
+		})
+	}
+	defer flood.Wait()
+	defer stop.Store(true)
+	eventually(t, "polls come in a flood", func() bool { return h.count.Load() > 1000 })
+	n.stop()
+	n.wantEnded(t)
+}
+
+// countingHandler counts polls and keeps none.
+type countingHandler struct {
+	*handler
+	count atomic.Int64
+}
+
+func (h *countingHandler) Poll(edge.Caller, wire.Poll, edge.Pusher) { h.count.Add(1) }

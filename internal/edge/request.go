@@ -28,8 +28,10 @@ func (s *connServer) handleSend(ctx context.Context, conn net.Conn, from netip.A
 	}
 	s.metrics.Sends.WithLabelValues("ok").Inc()
 	line := wire.AppendOK(nil, m.ID, seq)
-	if ended && writeLast(conn, line) {
-		return // the close sends it; no input can come any more, so none has to be dropped before
+	if ended {
+		if line = writeLast(conn, line); len(line) == 0 {
+			return // the close sends it; no input can come any more, so none has to be dropped before
+		}
 	}
 	s.reply(ctx, conn, line)
 }
