@@ -2,7 +2,10 @@ package link
 
 import (
 	"bytes"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func encodeText(text string) func([]byte) []byte {
@@ -167,4 +170,53 @@ func TestClosedOutboxGivesWhatIsLeft(t *testing.T) {
 	if b, ok := o.next(); ok {
 		t.Errorf("got %d bytes more, want the end", len(b))
 	}
+}
+
+// Polls wait for others, and nothing waits for polls.
+func TestPollsGatherForAMoment(t *testing.T) {
+	gathering := func(name string, most time.Duration, want []kind, fill func(o *outbox, add func(kind, string))) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOutbox(1 << 20)
+				defer o.close()
+				begin := time.Now()
+				fill(o, func(k kind, text string) {
+					if err := o.add(k, 0, encodeText(text)); err != nil {
+						t.Fatal(err)
+					}
+				})
+				if got := kinds(t, mustNext(t, o)); !slices.Equal(got, want) {
+					t.Errorf("the first write has %v, want %v", got, want)
+				}
+				if took := time.Since(begin); took != most {
+					t.Errorf("it came after %v, want %v", took, most)
+				}
+			})
+		})
+	}
+	gathering("alone", pollGatherTime, []kind{kindPoll, kindPoll}, func(o *outbox, add func(kind, string)) {
+		add(kindPoll, "a")
+		add(kindPoll, "b")
+	})
+	gathering("one that comes later", pollGatherTime, []kind{kindPoll, kindPoll}, func(o *outbox, add func(kind, string)) {
+		add(kindPoll, "a")
+		time.Sleep(pollGatherTime / 2)
+		add(kindPoll, "b")
+	})
+	gathering("with another frame", 0, []kind{kindPoll, kindSend}, func(o *outbox, add func(kind, string)) {
+		add(kindPoll, "a")
+		add(kindSend, "b")
+	})
+	gathering("more than is written at once", 0, []kind{kindPoll}, func(o *outbox, add func(kind, string)) {
+		add(kindPoll, string(make([]byte, pieceBytes)))
+	})
+	gathering("at the end", 0, []kind{kindPoll}, func(o *outbox, add func(kind, string)) {
+		add(kindPoll, "a")
+		o.close()
+	})
+	gathering("after a write", 2*pollGatherTime, []kind{kindPoll}, func(o *outbox, add func(kind, string)) {
+		add(kindPoll, "a")
+		mustNext(t, o)
+		add(kindPoll, "b")
+	})
 }
