@@ -38,7 +38,19 @@ func TestAnOlderStateUnderARunningServerIsNotWritten(t *testing.T) {
 func TestAShardWithoutItsRowTakesNothing(t *testing.T) {
 	s := newMySQLShard(t, mysqltest.Shared(t))
 	insist(t, s.Store, toBob("before"))
-	execAll(t, s.db, "CREATE TABLE kept AS SELECT * FROM shard", "DELETE FROM shard")
+	known := []chat.Login{{Device: chat.Device{User: "bob", ID: "known"}}}
+	if _, err := s.LoginDevices(t.Context(), 0, known); err != nil {
+		t.Fatal(err)
+	}
+	execAll(t, s.db, "CREATE TABLE kept LIKE shard")
+	// What it takes a seq for is no message, so nothing but the row says that the next packet's is no new one.
+	if err := s.AddUser(t.Context(), chat.User{ID: "dave", Name: "dave"}); err != nil {
+		t.Fatal(err)
+	}
+	execAll(t, s.db, "INSERT INTO kept SELECT * FROM shard", "DELETE FROM shard")
+	if _, err := s.LoginDevices(t.Context(), 0, known); chat.AsError(err) == nil || chat.AsError(err).Code != chat.CodeUnavail {
+		t.Errorf("a device that is known: %v, want unavail", err)
+	}
 	for name, write := range map[string]func() error{
 		"one message": func() error { _, err := try(t, s.Store, toBob("1")); return err },
 		"two messages": func() error {

@@ -60,6 +60,7 @@ func (w *mysqlWriter) close() error {
 //	…;
 //	COMMIT
 //
+// Without the shard's row the UPDATE does nothing, and LAST_INSERT_ID() is what an earlier one has left, so the row is looked for.
 // Each statement is answered by itself, which costs both ends as much as a small statement does: so they are few.
 // From the first UPDATE to the COMMIT the sequencer's row is locked, so that what is found still holds when the rest
 // is written, and seqs become visible in their order.
@@ -79,7 +80,7 @@ func (s *mysqlShard) newPacket(fence Fence, n, bump int, asked []any, found stri
 	p := new(packet)
 	p.add("BEGIN; UPDATE shard SET counter = IF(map_epoch = ?, LAST_INSERT_ID(counter + ?), counter + LAST_INSERT_ID(0)), "+
 		"user_rev = user_rev + ? WHERE id = 1", fence.Epoch, int64(n), int64(bump))
-	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0")
+	p.add("; INSERT INTO meta (k, v) SELECT NULL, '' FROM DUAL WHERE (LAST_INSERT_ID() > 0 AND EXISTS (SELECT 1 FROM shard WHERE id = 1)")
 	if len(asked) > 0 {
 		p.add(" AND (SELECT COUNT(*) FROM users WHERE userid IN ("+marks(len(asked))+")) "+found, asked...)
 	}
