@@ -27,7 +27,8 @@ type mmsghdr struct {
 // datagramsPerCall is how many are sent or received by one call at most.
 const datagramsPerCall = 64
 
-// receiveDatagrams takes datagrams in and drops them, many by a call: what nobody who relays them can be cheaper than.
+// receiveDatagrams takes datagrams in as they come and drops them, many by a call: as little as can be done with them by who does not let
+// them gather.
 func receiveDatagrams(done *atomic.Int64) (addr string, err error) {
 	fd, port, err := listenDatagrams()
 	if err != nil {

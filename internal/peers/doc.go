@@ -10,7 +10,7 @@
 // # How it is measured
 //
 // A row is some work and its contenders: multichat as processes of its own, peers as real programs, and limits, which do less
-// than the work needs. In each of five rounds every contender has its turn, one after another: a machine that is slow for a
+// than the work needs. In each of five rounds every contender has its turn, one after another, unless the row says otherwise: a machine that is slow for a
 // while is slow for all of them. A ratio is taken within its round, and what the table shows of all five is the median, with
 // the least and the greatest.
 //

@@ -100,7 +100,7 @@ func (g *ground) onSQLite() *cluster {
 	if g.sqlite == nil {
 		fmt.Println("  starting a cluster on SQLite")
 		file := filepath.Join(g.t.TempDir(), "shard.db")
-		g.sqlite = g.newCluster("sqlite:"+file, openSQLite(g.t, file), variant{proxy: unlimited})
+		g.sqlite = g.newCluster(g.t, "sqlite:"+file, openSQLite(g.t, file), variant{proxy: unlimited})
 	}
 	return g.sqlite
 }
@@ -109,17 +109,18 @@ func (g *ground) onSQLite() *cluster {
 func (g *ground) onMySQL(t *testing.T) *cluster {
 	t.Helper()
 	if g.mysql == nil {
-		g.mysql = g.newMySQLCluster(t, variant{proxy: unlimited})
+		g.mysqlServer(t)
+		g.mysql = g.newMySQLCluster(g.t, variant{proxy: unlimited})
 	}
 	return g.mysql
 }
 
-// newMySQLCluster is one more, over a database of its own. Without a MySQL or MariaDB the row is skipped.
+// newMySQLCluster is one more, over a database of its own, until t's end. Without a MySQL or MariaDB the row is skipped.
 func (g *ground) newMySQLCluster(t *testing.T, v variant) *cluster {
 	t.Helper()
-	url, db := g.mysqlServer(t).Database(g.t)
+	url, db := g.mysqlServer(t).Database(t)
 	fmt.Println("  starting a cluster on", g.database.Flavor())
-	return g.newCluster(url, db, v)
+	return g.newCluster(t, url, db, v)
 }
 
 const noMySQL = "No MySQL or MariaDB was found, so nothing was measured there: the comment of internal/mysqltest says how to name one."
@@ -150,8 +151,7 @@ func (g *ground) mysqlServer(t *testing.T) *mysqltest.Server {
 // unlimited is a proxy that takes what few addresses send for many.
 var unlimited = []string{"--max-addr-conns=0", "--max-addr-polls=0"}
 
-func (g *ground) newCluster(shard string, db *sql.DB, v variant) *cluster {
-	t := g.t
+func (g *ground) newCluster(t *testing.T, shard string, db *sql.DB, v variant) *cluster {
 	t.Helper()
 	specs := []shardstore.Spec{{Name: "a", URL: shard}}
 	if err := shardstore.Init(t.Context(), specs, shardstore.Options{}); err != nil {

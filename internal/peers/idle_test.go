@@ -19,6 +19,9 @@ const (
 	// No statement is for one poll, so that many users cost no more than few, and none of them a share of their own.
 	statementsPerPoll   = 0.001
 	statementsPerSecond = 20 // of a server to a shard
+
+	// While devices become known there are hundreds. This is far from what is measured later, so that nothing is chosen by it.
+	statementsWhileBusy = 5 * statementsPerSecond
 )
 
 // measureIdlePolls counts the statements that MySQL is given while users poll once a second each, and nothing waits for them.
@@ -46,7 +49,8 @@ func measureIdlePolls(t *testing.T, g *ground) Row {
 	const perSecond, perPoll = "statements/s", "statements/poll"
 	ours := r.of(many.name, perSecond)
 	return Row{
-		Name: fmt.Sprintf("statements that MySQL is given by a server, while %s users poll once a second and nothing waits", thousands(manyIdle)),
+		Name:  fmt.Sprintf("statements that MySQL is given by a server, while %s users poll once a second and nothing waits", thousands(manyIdle)),
+		Notes: []string{"The two have their turns one after the other, each once all its users are known."},
 		Figures: []Figure{
 			{What: "statements a second, of a server to a shard", Ours: ours, Beside: []Beside{
 				{Name: "its own, with " + thousands(fewIdle) + " users", Theirs: r.of(few.name, perSecond)},
@@ -56,7 +60,7 @@ func measureIdlePolls(t *testing.T, g *ground) Row {
 				{Name: "a plain server: one query", Theirs: Constant(1, *rounds), Target: Within("≤ 0.001", statementsPerPoll)},
 			}},
 			{What: "polls a second that reach a server", Ours: r.of(many.name, "polls/s"), Beside: []Beside{
-				{Name: "limit: all", Theirs: Constant(manyIdle, *rounds)},
+				{Name: "limit: all", Theirs: Constant(manyIdle, *rounds), Target: AtLeast(0.9)},
 			}},
 		},
 	}
@@ -67,7 +71,7 @@ func becomeIdle(t *testing.T, of contender) {
 	t.Helper()
 	fmt.Printf("  polls %s begin\n", of.name)
 	eventually(t, 3*time.Minute, func() error {
-		if n := of.run(t, idleTurn)["statements/s"]; n > statementsPerSecond {
+		if n := of.run(t, idleTurn)["statements/s"]; n > statementsWhileBusy {
 			return fmt.Errorf("each server still gives its shard %.0f statements a second", n)
 		}
 		return nil
@@ -85,11 +89,17 @@ func idlePolls(t *testing.T, c *cluster, db *sql.DB, f *flood, rate float64) map
 		"polls/s": polls / took}
 }
 
-// polls is how many have come to the servers so far.
+// polls is how many the servers have done so far: what they dropped is none.
 func (c *cluster) polls(t *testing.T) (n float64) {
 	t.Helper()
 	for _, s := range c.servers {
-		n += metrics(t, s.admin)["multichat_polls_total"]
+		n += s.polls(t) - s.drops(t)
 	}
 	return n
+}
+
+// polls is how many have come to the node so far.
+func (n *node) polls(t *testing.T) float64 {
+	t.Helper()
+	return metrics(t, n.admin)["multichat_polls_total"]
 }

@@ -16,6 +16,7 @@ import (
 // listeners are many connections that read lines, and wait for one that all are to get.
 type listeners struct {
 	mu     sync.Mutex
+	turn   int    // counts what is waited for
 	text   []byte // that ends the line
 	behind int    // those who have not got it
 	last   time.Time
@@ -88,6 +89,7 @@ func (l *listeners) close() {
 }
 
 func (l *listeners) read(conn net.Conn, in *bufio.Reader) {
+	heard := 0 // the last of what is waited for that came here: once is enough
 	for {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
@@ -95,19 +97,20 @@ func (l *listeners) read(conn net.Conn, in *bufio.Reader) {
 		}
 		if id, ping := bytes.CutPrefix(line, []byte("ping;")); ping {
 			fmt.Fprintf(conn, "pong;%s", id)
-		} else if l.hear(line) {
+		} else if l.hear(line, &heard) {
 			fmt.Fprintf(conn, "ack:%%:%s\n", seqOf(line))
 		}
 	}
 }
 
-// hear says whether it is the line that is waited for.
-func (l *listeners) hear(line []byte) bool {
+// hear says whether it is the line that is waited for. heard is which one a connection has heard last.
+func (l *listeners) hear(line []byte, heard *int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !bytes.HasSuffix(line, l.text) {
+	if *heard == l.turn || !bytes.HasSuffix(line, l.text) {
 		return false
 	}
+	*heard = l.turn
 	l.behind--
 	l.last = time.Now()
 	return true
@@ -123,6 +126,7 @@ func seqOf(line []byte) []byte {
 func (l *listeners) await(t *testing.T, text string, send func()) (ms float64) {
 	t.Helper()
 	l.mu.Lock()
+	l.turn++
 	l.text, l.behind = []byte(":"+text+"\n"), len(l.conns)
 	l.mu.Unlock()
 	begin := time.Now()
@@ -135,5 +139,7 @@ func (l *listeners) await(t *testing.T, text string, send func()) (ms float64) {
 		}
 		return nil
 	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return float64(l.last.Sub(begin).Microseconds()) / 1000
 }

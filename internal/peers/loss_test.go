@@ -32,7 +32,7 @@ func measureLoss(t *testing.T, g *ground) Row {
 	n := 0
 	r := alone(t, contender{"multichat", func(t *testing.T, _ time.Duration) map[string]float64 {
 		n++
-		return map[string]float64{"s": loseServer(t, c, killed, back, n).Seconds()}
+		return map[string]float64{"s": g.loseServer(t, c, killed, back, n).Seconds()}
 	}})
 	ours := r.of("multichat", "s")
 	return Row{
@@ -45,19 +45,24 @@ func measureLoss(t *testing.T, g *ground) Row {
 // addressesOf finds addresses of whose clients a server takes care: it polls from one after another, and looks where that came to.
 func (c *cluster) addressesOf(t *testing.T, server *node, n int) (addresses []netip.Addr) {
 	t.Helper()
-	polls := func() float64 { return metrics(t, server.admin)["multichat_polls_total"] }
+	all := func() (n float64) {
+		for _, s := range c.servers {
+			n += s.polls(t)
+		}
+		return n
+	}
 	for i := 0; len(addresses) < n; i++ {
 		from := clientAddress(i)
 		probe := newFlood(t, c.udp, []poll{{from, fmt.Appendf(nil, "poll:poll0:%s:1", password)}}) // nobody is dialled at port 1
-		before, all := polls(), c.polls(t)
+		before, sum := server.polls(t), all()
 		probe.once(t)
 		eventually(t, 5*time.Second, func() error {
-			if c.polls(t) == all {
+			if all() == sum {
 				return fmt.Errorf("a poll from %s has come to no server", from)
 			}
 			return nil
 		})
-		if polls() > before {
+		if server.polls(t) > before {
 			addresses = append(addresses, from)
 		}
 	}
@@ -65,17 +70,22 @@ func (c *cluster) addressesOf(t *testing.T, server *node, n int) (addresses []ne
 }
 
 // loseServer takes the time from when a server is killed until all clients are served again. Then it is started again.
-func loseServer(t *testing.T, c *cluster, killed *node, back *callbacks, n int) time.Duration {
+func (g *ground) loseServer(t *testing.T, c *cluster, killed *node, back *callbacks, n int) time.Duration {
 	t.Helper()
 	back.expect(fmt.Sprint("before loss ", n))
 	c.sendToAll(t, back.text)
 	back.all(t, 30*time.Second)
+	polls := killed.polls(t)
+	time.Sleep(pollEvery)
+	if polls = killed.polls(t) - polls; polls < 0.9*lostClients {
+		t.Errorf("only some %.0f clients poll at the server that is to be killed", polls)
+	}
 	back.expect(fmt.Sprint("after loss ", n))
 	begin := time.Now()
 	killed.kill(t)
 	c.sendToAll(t, back.text)
 	took := back.all(t, 30*time.Second).Sub(begin)
-	killed.start(t)
+	killed.start(g.t) // other rows go on with it
 	c.awaitLinks(t)
 	time.Sleep(newLinkTime)
 	return took

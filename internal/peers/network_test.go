@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,13 @@ const apartVariable = "MULTICHAT_BENCH_APART"
 // would look at every packet, and its table of connections is full after some hundred thousand, which loses others' packets. The error
 // says why that could not be.
 func runApart() (code int, err error) {
+	runtime.LockOSThread() // the child dies with the thread that made it
+	defer runtime.UnlockOSThread()
+	// What has to be fetched for it cannot be from there.
+	if out, err := exec.Command("go", "build", "-o", os.DevNull, "multichat/cmd/multichat").CombinedOutput(); err != nil {
+		fmt.Printf("build multichat: %v: %s\n", err, out)
+		return 1, nil
+	}
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), apartVariable+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

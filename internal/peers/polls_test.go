@@ -38,7 +38,7 @@ func measurePolls(t *testing.T, g *ground) Row {
 	row.Figures = []Figure{
 		{What: "polls per CPU second of the relay", Ours: r.of("multichat", perCPU), Reason: pollReason, Beside: []Beside{
 			{Name: "peer: nginx stream, to a sink", Theirs: r.of("nginx", perCPU), Target: AtLeast(1.5)},
-			{Name: "limit: a loop that receives and drops", Theirs: r.of("bare loop", perCPU), Target: AtLeast(0.7)},
+			{Name: "limit: a loop that receives them as they come, and drops them", Theirs: r.of("bare loop", perCPU), Target: AtLeast(0.7)},
 		}},
 		{What: "share of the polls that is handed on", Ours: r.of("multichat", handed), Beside: []Beside{
 			{Name: "peer: nginx stream", Theirs: r.of("nginx", handed)},

@@ -18,10 +18,10 @@ const unansweredAlone = 8
 // measurePrices shows what batches are worth and what encryption costs: the same work with the engine that stores each message by
 // itself, and in a build for tests whose links are not encrypted.
 func measurePrices(t *testing.T, g *ground) Row {
-	clear := variant{program: g.mistaken(t), env: []string{"MULTICHAT_FAULTS=links-in-clear"}, proxy: unlimited}
-	clearSync := clear
-	clearSync.server = []string{"--engine=sync"}
-	const usual, alone, open, both = "the default", "--engine=sync", "links in clear", "--engine=sync, links in clear"
+	inClear := variant{program: g.mistaken(t), env: []string{"MULTICHAT_FAULTS=links-in-clear"}, proxy: unlimited}
+	inClearSync := inClear
+	inClearSync.server = []string{"--engine=sync"}
+	const usual, singly, open, both = "the default", "--engine=sync", "links in clear", "--engine=sync, links in clear"
 	polls := pollDatagrams()
 	var sends, polling []contender
 	for _, v := range []struct {
@@ -30,9 +30,9 @@ func measurePrices(t *testing.T, g *ground) Row {
 		window int
 	}{
 		{usual, variant{proxy: unlimited}, unanswered},
-		{alone, variant{server: []string{"--engine=sync"}, proxy: unlimited}, unansweredAlone},
-		{open, clear, unanswered},
-		{both, clearSync, unansweredAlone},
+		{singly, variant{server: []string{"--engine=sync"}, proxy: unlimited}, unansweredAlone},
+		{open, inClear, unanswered},
+		{both, inClearSync, unansweredAlone},
 	} {
 		c := g.newMySQLCluster(t, v.variant)
 		sends = append(sends, contender{v.name, g.streamsTo(c, startSenders(t, c, v.window), 0)})
@@ -52,7 +52,7 @@ func measurePrices(t *testing.T, g *ground) Row {
 		"Messages are sent on streams as in row 3. The CPU seconds of polls are those of the proxy and both servers."}}
 	for _, figure := range []string{"messages/s", "CPU µs/message", "CPU µs/poll"} {
 		f := Figure{What: figure, Ours: r.of(usual, figure)}
-		for _, other := range []string{alone, open, both} {
+		for _, other := range []string{singly, open, both} {
 			if theirs := r.of(other, figure); len(theirs) > 0 {
 				f.Beside = append(f.Beside, Beside{Name: other, Theirs: theirs})
 			}
