@@ -45,24 +45,35 @@ func ReadFrame(r *bufio.Reader, limits Limits) (Frame, error) {
 // peekHeader looks at the next frame up to its text, or to and with its newline. What it returns is a view of r's
 // buffer. It waits only while the header is not whole.
 func peekHeader(r *bufio.Reader) ([]byte, error) {
-	if r.Size() < MaxHeader {
-		panic("wire: the reader of a stream has a buffer of less than MaxHeader bytes")
+	head, seen, err := peekTo(r, headerEnd)
+	switch {
+	case err == io.EOF && seen == 0:
+		return nil, io.EOF
+	case err != nil:
+		return nil, readError(err)
+	case head == nil:
+		return nil, errLongHeader
 	}
-	for seen := 0; seen < MaxHeader; {
-		_, err := r.Peek(seen + 1)
-		if err == io.EOF && seen == 0 {
-			return nil, io.EOF
-		}
-		if err != nil {
-			return nil, readError(err)
+	return head, nil
+}
+
+// peekTo looks at r's input as far as end says of what is there, or 0 as long as that is not enough. What it returns is a view of
+// r's buffer: nil if there is an error, or no end within MaxHeader bytes. seen is how much was looked at before.
+func peekTo(r *bufio.Reader, end func([]byte) int) (head []byte, seen int, err error) {
+	if r.Size() < MaxHeader {
+		panic("wire: a reader has a buffer of less than MaxHeader bytes")
+	}
+	for seen < MaxHeader {
+		if _, err := r.Peek(seen + 1); err != nil {
+			return nil, seen, err
 		}
 		b, _ := r.Peek(min(r.Buffered(), MaxHeader))
-		if end := headerEnd(b); end > 0 {
-			return b[:end], nil
+		if n := end(b); n > 0 {
+			return b[:n], seen, nil
 		}
 		seen = len(b)
 	}
-	return nil, errLongHeader
+	return nil, seen, nil
 }
 
 // headerEnd is the length of the header that b begins with, or 0 if not all of it is there.

@@ -67,21 +67,16 @@ func AppendWrmsg(dst []byte, m Wrmsg) []byte {
 
 // peekColons looks at all up to and with the nth colon. What it returns is a view of r's buffer.
 func peekColons(r *bufio.Reader, n int) ([]byte, error) {
-	for seen := 0; seen < MaxHeader; {
-		_, err := r.Peek(seen + 1)
-		if err == io.EOF {
-			return nil, chat.Errorf(chat.CodeBadReq, "a field is missing; a message is wrmsg:userid:password:userto:text")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading a request: %w", err)
-		}
-		b, _ := r.Peek(min(r.Buffered(), MaxHeader))
-		if end := afterColons(b, n); end > 0 {
-			return b[:end], nil
-		}
-		seen = len(b)
+	head, _, err := peekTo(r, func(b []byte) int { return afterColons(b, n) })
+	switch {
+	case err == io.EOF:
+		return nil, chat.Errorf(chat.CodeBadReq, "a field is missing; a message is wrmsg:userid:password:userto:text")
+	case err != nil:
+		return nil, fmt.Errorf("reading a request: %w", err)
+	case head == nil:
+		return nil, chat.Errorf(chat.CodeTooLarge, "there are more than %d bytes before the text", MaxHeader)
 	}
-	return nil, chat.Errorf(chat.CodeTooLarge, "there are more than %d bytes before the text", MaxHeader)
+	return head, nil
 }
 
 // decodeWrmsg reads a message from its head, which ends with the colon before the text.
