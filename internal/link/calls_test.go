@@ -17,7 +17,7 @@ func TestCallsAreBoundedAndEnd(t *testing.T) {
 	}
 	body := []byte("answer")
 	c.answer(first, body)
-	copy(body, "XXXXXX") // the reader's buffer is used again
+	copy(body, "******") // the reader's buffer is used again
 	c.answer(first, []byte("again"))
 	c.answer(99, []byte("to nobody"))
 	if got := receive(t, reply, "the reply"); string(got) != "answer" {

@@ -53,6 +53,19 @@ func play(role string) int {
 
 // answerConnections reads each connection to its end, answers one line, and stores nothing.
 func answerConnections(done *atomic.Int64) (addr string, err error) {
+	return acceptAll(func(conn net.Conn) {
+		go func() {
+			defer conn.Close()
+			if _, err := io.Copy(io.Discard, conn); err == nil {
+				io.WriteString(conn, "ok;id=0;seq=0\n")
+				done.Add(1)
+			}
+		}()
+	})
+}
+
+// acceptAll hands over each connection to a free port, one after another, until the process ends.
+func acceptAll(take func(net.Conn)) (addr string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
@@ -63,13 +76,7 @@ func answerConnections(done *atomic.Int64) (addr string, err error) {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				if _, err := io.Copy(io.Discard, conn); err == nil {
-					io.WriteString(conn, "ok;id=0;seq=0\n")
-					done.Add(1)
-				}
-			}()
+			take(conn)
 		}
 	}()
 	return l.Addr().String(), nil
@@ -82,23 +89,12 @@ type crowd struct {
 }
 
 func (c *crowd) gather(done *atomic.Int64) (addr string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.mu.Lock()
-			c.conns = append(c.conns, conn)
-			c.mu.Unlock()
-			done.Add(1)
-		}
-	}()
-	return l.Addr().String(), nil
+	return acceptAll(func(conn net.Conn) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.conns = append(c.conns, conn)
+		done.Add(1)
+	})
 }
 
 func (c *crowd) tell(line string) {
