@@ -17,11 +17,12 @@ const (
 	nonces       = 1 << 20          // see Login.Nonce
 )
 
-// handleLogin answers a login, and returns the stream that it opens, or nil. What follows the login waits in the kernel
-// meanwhile.
+// handleLogin answers a login, and returns the stream that it opens, or nil. Pings are answered meanwhile.
 func (s *connServer) handleLogin(ctx context.Context, conn net.Conn, from netip.Addr, l wire.Login, in *input) *streamConn {
 	c := newStreamConn(conn, from, l, s)
+	stop := answerPings(conn, in)
 	handler, refusal := s.login(ctx, from, l, c)
+	stop()
 	if refusal != nil {
 		s.metrics.Logins.WithLabelValues(string(refusal.Code)).Inc()
 		c.refuseLogin(ctx, refusal)
@@ -68,4 +69,29 @@ func (s *connServer) serveStream(ctx context.Context, c *streamConn) {
 	s.metrics.StreamEnds.WithLabelValues(reason).Inc()
 	s.log.Debug("a stream ended", "client", c.from, "user", c.user, "reason", reason)
 	c.hangUp(ctx)
+}
+
+// answerPings answers pings until stop is called, so that a client can tell a login that takes long from a node that is
+// gone. The first other frame, and what is behind it, is left where it is: it is for the stream that the login may open.
+func answerPings(conn net.Conn, in *input) (stop func()) {
+	conn.SetReadDeadline(time.Time{}) // the login has an end
+	in.source = conn
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			id, err := wire.ReadPing(in.Reader)
+			if err != nil {
+				return // if it was about the connection, whoever reads next is told too
+			}
+			conn.SetWriteDeadline(time.Now().Add(replyTimeout))
+			if _, err := conn.Write(wire.AppendPong(nil, id)); err != nil {
+				return
+			}
+		}
+	}()
+	return func() {
+		interrupt(conn)
+		<-done
+	}
 }

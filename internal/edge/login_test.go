@@ -115,6 +115,52 @@ func TestFramesMayFollowTheLoginBeforeItsAnswer(t *testing.T) {
 	c.want(t, "ok;id=r1\n", "pong;id=p\n")
 }
 
+// A client takes the next proxy when not even a ping is answered, so a login that takes long must not keep the pongs.
+func TestPingsAreAnsweredWhileALoginIsDecided(t *testing.T) {
+	for _, tc := range []struct{ name, half, rest string }{
+		{"then a message", wrmsg("m1", "bob", "one"), "ping;id=p3\n"},
+		{"then a ping cut by the decision", "pi", "ng;id=p3\n"},
+		{"then a long one", "ping;id=p", "3\n"},
+		{"then what only looks like one", "pingpong;id=no\nping", ";id=p3\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			decide := make(chan struct{})
+			h := newHandler()
+			h.login = func(context.Context, *stream) error { <-decide; return nil }
+			n := serve(t, h, edge.Config{})
+			c := n.stream(t)
+			c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping;id=p1\n")
+			c.want(t, "pong;id=p1\n")
+			c.say(t, "ping;id=p2\n")
+			c.want(t, "pong;id=p2\n")
+			c.say(t, tc.half)
+			close(decide)
+			c.want(t, "ok;id=r1\n")
+			c.say(t, tc.rest)
+			if strings.HasPrefix(tc.half, "pingpong") {
+				c.wantErr(t, "no", chat.CodeBadReq)
+			}
+			c.want(t, "pong;id=p3\n")
+			if strings.HasPrefix(tc.half, "wrmsg") {
+				receive(t, "the send", receive(t, "the login", n.logins).sends)
+			}
+		})
+	}
+}
+
+func TestPingsBeforeARefusal(t *testing.T) {
+	decide := make(chan struct{})
+	h := newHandler()
+	h.login = func(context.Context, *stream) error { <-decide; return chat.Errorf(chat.CodeAuth, "the password is wrong") }
+	n := serve(t, h, edge.Config{})
+	c := n.stream(t)
+	c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping\n")
+	c.want(t, "pong\n")
+	close(decide)
+	c.wantErr(t, "r1", chat.CodeAuth)
+	c.wantEnd(t)
+}
+
 // A server may begin to push at once, while its answer is still on its way.
 func TestLoginIsAnsweredBeforeAnythingElseIsTold(t *testing.T) {
 	h := newHandler()

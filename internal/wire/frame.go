@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -40,6 +41,34 @@ func ReadFrame(r *bufio.Reader, limits Limits) (Frame, error) {
 	}
 	discardPeeked(r, len(head))
 	return frame, nil
+}
+
+// ErrNoPing is that the next frame is no ping.
+var ErrNoPing = errors.New("the next frame is no ping")
+
+// ReadPing reads the next frame if it is a ping. If it is not, or r fails, nothing is read, so that [ReadFrame] or another
+// try may follow. The error is ErrNoPing, or what r failed with.
+func ReadPing(r *bufio.Reader) (chat.MessageID, error) {
+	if verb, err := r.Peek(len("ping")); err != nil {
+		return "", err
+	} else if string(verb) != "ping" {
+		return "", ErrNoPing
+	}
+	head, err := peekHeader(r)
+	if err != nil {
+		return "", err
+	}
+	h, err := parseHeader(trimNewline(head))
+	if err != nil {
+		return "", ErrNoPing
+	}
+	frame, err := decodeLine(h)
+	ping, ok := frame.(Ping)
+	if err != nil || !ok || h.attr("len") != nil {
+		return "", ErrNoPing
+	}
+	discardPeeked(r, len(head))
+	return ping.ID, nil
 }
 
 // peekHeader looks at the next frame up to its text, or to and with its newline. What it returns is a view of r's

@@ -404,6 +404,57 @@ func TestTheUsualLimitOfAText(t *testing.T) {
 	}
 }
 
+// Whatever is there and wherever the reader fails, a ping that was not read whole is still to be read.
+func TestReadPingTakesAPingOrNothing(t *testing.T) {
+	failed := errors.New("for now")
+	for _, tc := range goodFrames() {
+		for n := range len(tc.in) + 1 {
+			r := bufio.NewReader(io.MultiReader(strings.NewReader(tc.in[:n]), &failsOnce{err: failed}, strings.NewReader(tc.in[n:])))
+			ping, isPing := tc.want.(Ping)
+			id, err := ReadPing(r)
+			switch whole := isPing && n == len(tc.in); {
+			case whole:
+				if err != nil || id != ping.ID {
+					t.Errorf("%q: got %q, %v", tc.in, id, err)
+				}
+				continue
+			case n < len("ping") || isPing:
+				if !errors.Is(err, failed) {
+					t.Errorf("%q, of which %d bytes were there: got %q, %v", tc.in, n, id, err)
+				}
+			case err != ErrNoPing:
+				t.Errorf("%q: got %q, %v", tc.in, id, err)
+			}
+			if got, err := readOn(r, failed); err != nil || !sameFrame(got, tc.want) {
+				t.Errorf("%q, of which %d bytes were there: then came %+v, %v", tc.in, n, got, err)
+			}
+		}
+	}
+	for _, in := range []string{"ping;id=\n", "ping;len=1\n", "ping;;\n", "pingpong\n"} {
+		r := bufio.NewReader(strings.NewReader(in))
+		if id, err := ReadPing(r); err != ErrNoPing || r.Buffered() != len(in) {
+			t.Errorf("%q: got %q, %v, and %d bytes are left", in, id, err, r.Buffered())
+		}
+	}
+}
+
+// readOn reads a frame from a reader that may fail once with an error before anything of the frame is lost.
+func readOn(r *bufio.Reader, failed error) (Frame, error) {
+	if _, err := r.Peek(r.Buffered() + 1); err != nil && err != failed && err != io.EOF {
+		return nil, err
+	}
+	return ReadFrame(r, Limits{})
+}
+
+// failsOnce is a reader that fails, and is empty then.
+type failsOnce struct{ err error }
+
+func (f *failsOnce) Read([]byte) (int, error) {
+	err := f.err
+	f.err = io.EOF
+	return 0, err
+}
+
 // A frame does not change when the reader's buffer is used again.
 func TestFramesAreCopies(t *testing.T) {
 	for _, tc := range goodFrames() {
