@@ -109,6 +109,18 @@ func TestAProxyThatAnswersPingsIsKept(t *testing.T) {
 	second.wantNobody()
 }
 
+func TestAProxyThatAnswersPingsIsKeptUntilItHasDecidedTheLogin(t *testing.T) {
+	only := newPeer(t)
+	s := serve(t, impatient, only.address())
+	f := only.accept()
+	frame[wire.Login](f)
+	for range 3 {
+		f.write(string(wire.AppendPong(nil, frame[wire.Ping](f).ID)))
+	}
+	f.write(string(wire.AppendOK(nil, loginID, 0)))
+	s.wantEvent(Connected, only)
+}
+
 func TestPingsOfTheSystemAreAnswered(t *testing.T) {
 	proxy := newPeer(t)
 	serve(t, nil, proxy.address())
