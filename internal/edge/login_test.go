@@ -151,7 +151,10 @@ func TestPingsAreAnsweredWhileALoginIsDecided(t *testing.T) {
 func TestPingsBeforeARefusal(t *testing.T) {
 	decide := make(chan struct{})
 	h := newHandler()
-	h.login = func(context.Context, *stream) error { <-decide; return chat.Errorf(chat.CodeAuth, "the password is wrong") }
+	h.login = func(context.Context, *stream) error {
+		<-decide
+		return chat.Errorf(chat.CodeAuth, "the password is wrong")
+	}
 	n := serve(t, h, edge.Config{})
 	c := n.stream(t)
 	c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping\n")
