@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -162,5 +163,9 @@ func (o *outbox) next() ([]byte, bool) {
 			return nil, false
 		}
 		o.wake.Wait()
+		// Whoever could run as well goes first: under load many of them have a frame too, and one write has them all.
+		o.mu.Unlock()
+		runtime.Gosched()
+		o.mu.Lock()
 	}
 }
