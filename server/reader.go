@@ -17,7 +17,7 @@ import (
 // device can be given a message before one that was committed earlier, whichever server committed the two: that is what
 // makes an acknowledged seq mean everything below it.
 //
-// A commit, here or elsewhere, only wakes the reader. It looks by itself when it has not for a readerTick. What has come to a
+// A commit elsewhere, and one here of what somebody here reads, only wakes the reader. It looks by itself when it has not for a readerTick. What has come to a
 // mailbox wakes the streams that read it.
 type reader struct {
 	shard chat.ShardNumber
@@ -72,13 +72,21 @@ func newReader(
 }
 
 // committed is called with each batch that this server has committed, in seq order. A batch that begins right after the
-// position has nothing of others below it, and is taken from memory. Any other only wakes the reader.
+// position has nothing of others below it, and is taken from memory. Any other wakes the reader, if it has something for
+// somebody here; else it waits for the next look, since nobody waits for it.
 func (r *reader) committed(batch []chat.Message) {
 	if news, taken := r.take(batch); taken {
 		r.announce(news)
-	} else {
+	} else if r.isRead(batch) {
 		r.wakeUp()
 	}
+}
+
+// isRead says whether a device here reads one of the mailboxes of a batch.
+func (r *reader) isRead(batch []chat.Message) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(batch, func(m chat.Message) bool { return r.active[m.To] != nil })
 }
 
 // take moves the position behind a batch that begins right after it.
