@@ -29,6 +29,7 @@ const (
 	maxWrites      = 8192
 	batchRows      = 256
 	batchBytes     = 1 << 20 // a batch ends with the message that passes this
+	commitPause    = 2 * time.Millisecond
 	appendTimeout  = 5 * time.Second
 	minAppendRetry = 20 * time.Millisecond
 	maxAppendRetry = time.Second
@@ -41,7 +42,9 @@ const (
 )
 
 func newWriter(shard chat.ShardNumber, store Store, lanes *lanes, log *slog.Logger) *writer {
-	return &writer{shard: shard, store: store, lanes: lanes, log: log, queue: newBatcher[*write](maxWrites, batchRows)}
+	w := &writer{shard: shard, store: store, lanes: lanes, log: log, queue: newBatcher[*write](maxWrites, batchRows)}
+	w.queue.pause = commitPause
+	return w
 }
 
 // offer queues a write, or reports false when too much is queued. Only lanes call it.
