@@ -28,8 +28,8 @@ type writer struct {
 const (
 	maxWrites      = 8192
 	batchRows      = 256
-	batchBytes     = 1 << 20 // a batch ends with the message that passes this
-	commitPause    = 2 * time.Millisecond
+	batchBytes     = 1 << 20              // a batch ends with the message that passes this
+	commitPause    = 2 * time.Millisecond // at most, for as many as were stored at once before
 	appendTimeout  = 5 * time.Second
 	minAppendRetry = 20 * time.Millisecond
 	maxAppendRetry = time.Second
