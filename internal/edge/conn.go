@@ -187,7 +187,7 @@ func (r *patientReader) Read(b []byte) (int, error) {
 	if deadline.After(r.end) {
 		deadline = r.end
 	}
-	r.conn.SetReadDeadline(deadline)
+	r.conn.SetDeadline(deadline) // also for writing, as reading TLS may
 	// Only now: an end before this is seen here, and one after it sets its own deadline over this one.
 	if err := r.ctx.Err(); err != nil {
 		return 0, err

@@ -28,13 +28,13 @@
 // not read. Refs are given here, and are 1, 2, 3 and so on for what is to be answered: each send, and each ack with an
 // id.
 //
-// While a login is being decided pings are answered, up to the first other frame, so that its client does not take a busy
-// system for a dead node. But for their pongs, the login's ok comes before all else, even if the handler has more to say
-// earlier. After a login that was refused
-// nothing is said, and nothing done, of what came with it. A wrmsg on a stream has no credentials; an ack names the user's
-// own mailbox or %, and is badreq on a stream that only sends. These, a second login and any frame whose end is known are
-// refused with their id, and the stream goes on. Where it is not known where the next frame begins, err comes without an
-// id, and the stream ends as with bye.
+// While a login is being decided, a goroutine beside the connection's answers pings, up to the first other frame, so
+// that its client does not take a busy system for a dead node. But for their pongs, the login's ok comes before all
+// else, even if the handler has more to say earlier. After a login that was refused nothing is said, and nothing done,
+// of what came with it. A wrmsg on a stream has no credentials; an ack names the user's own mailbox or %, and is badreq
+// on a stream that only sends. These, a second login and any frame whose end is known are refused with their id, and the
+// stream goes on. Where it is not known where the next frame begins, err comes without an id, and the stream ends as
+// with bye.
 //
 // How a stream ends, as Metrics.StreamEnds counts it:
 //

@@ -20,7 +20,7 @@ const (
 // handleLogin answers a login, and returns the stream that it opens, or nil. Pings are answered meanwhile.
 func (s *connServer) handleLogin(ctx context.Context, conn net.Conn, from netip.Addr, l wire.Login, in *input) *streamConn {
 	c := newStreamConn(conn, from, l, s)
-	stop := answerPings(conn, in)
+	stop := c.answerPings(in)
 	handler, refusal := s.login(ctx, from, l, c)
 	stop()
 	if refusal != nil {
@@ -73,25 +73,28 @@ func (s *connServer) serveStream(ctx context.Context, c *streamConn) {
 
 // answerPings answers pings until stop is called, so that a client can tell a login that takes long from a node that is
 // gone. The first other frame, and what is behind it, is left where it is: it is for the stream that the login may open.
-func answerPings(conn net.Conn, in *input) (stop func()) {
-	conn.SetReadDeadline(time.Time{}) // the login has an end
-	in.source = conn
+func (c *streamConn) answerPings(in *input) (stop func()) {
+	c.conn.SetReadDeadline(time.Time{}) // the login has an end
+	in.source = c.conn
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
 			id, err := wire.ReadPing(in.Reader)
 			if err != nil {
-				return // if it was about the connection, whoever reads next is told too
+				return // if the connection has ended, the stream's reader finds that, too
 			}
-			conn.SetWriteDeadline(time.Now().Add(replyTimeout))
-			if _, err := conn.Write(wire.AppendPong(nil, id)); err != nil {
+			c.conn.SetWriteDeadline(time.Now().Add(replyTimeout))
+			if _, err := c.conn.Write(wire.AppendPong(nil, id)); err != nil {
+				c.out.fail(err) // half a pong may be on its way: nothing can follow it
 				return
 			}
 		}
 	}()
 	return func() {
-		interrupt(conn)
+		interrupt(c.conn)
+		c.conn.SetWriteDeadline(time.Now().Add(replyTimeout)) // reading TLS may write
 		<-done
+		c.conn.SetWriteDeadline(time.Time{})
 	}
 }

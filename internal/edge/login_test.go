@@ -123,29 +123,49 @@ func TestPingsAreAnsweredWhileALoginIsDecided(t *testing.T) {
 		{"then a long one", "ping;id=p", "3\n"},
 		{"then what only looks like one", "pingpong;id=no\nping", ";id=p3\n"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			decide := make(chan struct{})
-			h := newHandler()
-			h.login = func(context.Context, *stream) error { <-decide; return nil }
-			n := serve(t, h, edge.Config{})
-			c := n.stream(t)
-			c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping;id=p1\n")
-			c.want(t, "pong;id=p1\n")
-			c.say(t, "ping;id=p2\n")
-			c.want(t, "pong;id=p2\n")
-			c.say(t, tc.half)
-			close(decide)
-			c.want(t, "ok;id=r1\n")
-			c.say(t, tc.rest)
-			if strings.HasPrefix(tc.half, "pingpong") {
-				c.wantErr(t, "no", chat.CodeBadReq)
-			}
-			c.want(t, "pong;id=p3\n")
-			if strings.HasPrefix(tc.half, "wrmsg") {
-				receive(t, "the send", receive(t, "the login", n.logins).sends)
-			}
-		})
+		for _, secured := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, TLS %t", tc.name, secured), func(t *testing.T) {
+				decide := make(chan struct{})
+				h := newHandler()
+				h.login = func(context.Context, *stream) error { <-decide; return nil }
+				n, _ := serveTLS(t, h, edge.Config{})
+				c := n.stream(t)
+				if secured {
+					c = newStreamClient(n.dialTLS(t, 0))
+				}
+				c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping;id=p1\n")
+				c.want(t, "pong;id=p1\n")
+				c.say(t, "ping;id=p2\n")
+				c.want(t, "pong;id=p2\n")
+				c.say(t, tc.half)
+				close(decide)
+				c.want(t, "ok;id=r1\n")
+				c.say(t, tc.rest)
+				if strings.HasPrefix(tc.half, "pingpong") {
+					c.wantErr(t, "no", chat.CodeBadReq)
+				}
+				c.want(t, "pong;id=p3\n")
+				if strings.HasPrefix(tc.half, "wrmsg") {
+					receive(t, "the send", receive(t, "the login", n.logins).sends)
+				}
+			})
+		}
 	}
+}
+
+func TestAClientMayHalfCloseWhileItsLoginIsDecided(t *testing.T) {
+	decide := make(chan struct{})
+	h := newHandler()
+	h.login = func(context.Context, *stream) error { <-decide; return nil }
+	n := serve(t, h, edge.Config{})
+	c := n.stream(t)
+	c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping\n")
+	c.halfClose(t)
+	c.want(t, "pong\n")
+	close(decide)
+	c.want(t, "ok;id=r1\n")
+	c.wantEnd(t)
+	n.wantEnds(t, "client", 1)
 }
 
 func TestPingsBeforeARefusal(t *testing.T) {

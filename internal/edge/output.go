@@ -102,10 +102,14 @@ func (o *output) dropLocked() {
 	o.waiting = nil
 }
 
-// replaceHeld makes lines all that is ever written, in the place of what was held.
+// replaceHeld makes lines all that is ever written, in the place of what was held. If the connection takes nothing more,
+// nothing is.
 func (o *output) replaceHeld(lines func([]byte) []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.broken {
+		return
+	}
 	o.dropLocked()
 	o.appendLocked(lines)
 	o.sealed, o.held = true, false

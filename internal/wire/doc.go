@@ -139,6 +139,8 @@
 //   - A connection's first frame is a login, or a wrmsg with its credentials, which is then the only one: send, read one
 //     line, close. A connection whose first frame is refused ends.
 //   - Frames may follow a login before its ok. If it is refused they are not done, and the connection ends after the err.
+//     Pings, up to the first other frame, are answered while the login is being decided, so their pongs come before its
+//     answer.
 //   - Devices of one user read independently of each other.
 //   - Replies name the id that they answer and come in any order. At most 1024 sends or 1 MiB of their texts may be
 //     unanswered on a stream; a send beyond is answered busy. Acks and pings are always read.
