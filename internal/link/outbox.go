@@ -163,9 +163,11 @@ func (o *outbox) next() ([]byte, bool) {
 			return nil, false
 		}
 		o.wake.Wait()
-		// Whoever could run as well goes first: under load many of them have a frame too, and one write has them all.
-		o.mu.Unlock()
-		runtime.Gosched()
-		o.mu.Lock()
+		if len(o.urgent) == 0 {
+			// Whoever could run as well goes first: under load many of them have a frame too, and one write has them all.
+			o.mu.Unlock()
+			runtime.Gosched()
+			o.mu.Lock()
+		}
 	}
 }
