@@ -9,13 +9,20 @@ import (
 // the price of a query or a commit is shared, and without load nothing waits.
 type batcher[T any] struct {
 	queue chan T
-	max   int           // requests in one batch
-	pause time.Duration // for the requests of a crowd to come, at most; zero: none
+	max   int // requests in one batch
+
+	// A batch of crowd requests or more is a sign that many ask again and again. They were all answered at once, and come
+	// back one by one; if the first did not wait for others, it would have a batch, and most of its price, to itself. So
+	// the next one waits until as many are there, but no longer than patience after the last one's end, nor longer than
+	// that took: a wait is not to cost more than what it saves.
+	patience time.Duration // zero: nothing waits
+
+	// Of the last batch.
+	requests int
+	took     time.Duration
+	ended    time.Time
 }
 
-// A batch of crowd requests or more is a sign that many ask again and again. They were all answered at once, and come back one by one;
-// if the first did not wait for others, it would have a batch, and most of its price, to itself. So the next batch waits until
-// as many are there, which is looked at once in a crowdStep, or for its pause.
 const (
 	crowd     = 8
 	crowdStep = 250 * time.Microsecond
@@ -38,13 +45,15 @@ func (b *batcher[T]) offer(request T) bool {
 // run calls do with one batch after another until ctx ends. Then it calls do, with the ended context, for what is still
 // queued, so that nobody waits for an answer in vain.
 func (b *batcher[T]) run(ctx context.Context, do func(context.Context, []T)) {
-	for last := 0; ; {
+	for {
 		select {
 		case first := <-b.queue:
-			b.await(last)
+			b.awaitCrowd()
 			batch := b.gather(first)
-			last = len(batch)
+			began := time.Now()
 			do(ctx, batch)
+			b.requests, b.ended = len(batch), time.Now()
+			b.took = b.ended.Sub(began)
 		case <-ctx.Done():
 			for {
 				select {
@@ -58,12 +67,12 @@ func (b *batcher[T]) run(ctx context.Context, do func(context.Context, []T)) {
 	}
 }
 
-// await waits for a crowd, if the last batch was of one.
-func (b *batcher[T]) await(last int) {
-	if last < crowd {
+// awaitCrowd waits for the crowd of the last batch, if that was one.
+func (b *batcher[T]) awaitCrowd() {
+	if b.requests < crowd {
 		return
 	}
-	for end := time.Now().Add(b.pause); len(b.queue)+1 < last && time.Now().Before(end); {
+	for end := b.ended.Add(min(b.patience, b.took)); len(b.queue)+1 < b.requests && time.Now().Before(end); {
 		time.Sleep(crowdStep)
 	}
 }

@@ -41,41 +41,54 @@ func TestWhatGathersDuringABatchIsTheNext(t *testing.T) {
 	})
 }
 
-// Each batch is a list of when it began and how many requests it had.
-func TestABatchAfterACrowdWaitsForACrowd(t *testing.T) {
-	const pause = 10 * crowdStep
+func TestABatchRightAfterACrowdWaitsForACrowd(t *testing.T) {
+	const patience = 8 * crowdStep
+	type batch struct{ began, requests int } // microseconds, and how many
 	for _, tc := range []struct {
 		name  string
 		max   int
-		comes map[time.Duration]int // how many requests, by when
-		want  [][2]int64
+		took  time.Duration // by each batch
+		first int           // requests at once
+		then  map[time.Duration]int
+		want  []batch
 	}{
-		{"fewer than a crowd wait for nobody", 100, map[time.Duration]int{0: crowd - 1, time.Second: 1}, [][2]int64{{0, crowd - 1}, {1000, 1}}},
-		{"until as many are there", 100, map[time.Duration]int{0: crowd, time.Second: 3, time.Second + 2*time.Millisecond: crowd - 3},
-			[][2]int64{{0, crowd}, {1002, crowd}}},
-		{"or the pause is over", 100, map[time.Duration]int{0: crowd + 1, time.Second: 3, 2 * time.Second: 1},
-			[][2]int64{{0, crowd + 1}, {1002, 3}, {2000, 1}}},
-		{"not at all when they are", 100, map[time.Duration]int{0: crowd, time.Second: crowd}, [][2]int64{{0, crowd}, {1000, crowd}}},
-		{"nor for more than a batch takes", crowd, map[time.Duration]int{0: crowd, time.Second: crowd + 2},
-			[][2]int64{{0, crowd}, {1000, crowd}, {1002, 2}}},
+		{"fewer than a crowd wait for nobody", 100, 10 * time.Millisecond, crowd - 1,
+			map[time.Duration]int{10200 * time.Microsecond: 1}, []batch{{0, crowd - 1}, {10200, 1}}},
+		{"until as many are there", 100, 10 * time.Millisecond, crowd,
+			map[time.Duration]int{10200 * time.Microsecond: 3, 11100 * time.Microsecond: crowd - 3},
+			[]batch{{0, crowd}, {11200, crowd}}},
+		{"until its patience is over", 100, 10 * time.Millisecond, crowd + 1,
+			map[time.Duration]int{10200 * time.Microsecond: 3, 22500 * time.Microsecond: 1},
+			[]batch{{0, crowd + 1}, {12200, 3}, {22500, 1}}},
+		{"not for longer than the last one took", 100, time.Millisecond, crowd,
+			map[time.Duration]int{1100 * time.Microsecond: 3}, []batch{{0, crowd}, {2100, 3}}},
+		{"not when the crowd has gone", 100, 10 * time.Millisecond, crowd,
+			map[time.Duration]int{13 * time.Millisecond: 1}, []batch{{0, crowd}, {13000, 1}}},
+		{"not when as many are there", 100, 10 * time.Millisecond, crowd,
+			map[time.Duration]int{5 * time.Millisecond: crowd}, []batch{{0, crowd}, {10000, crowd}}},
+		{"not for more than a batch takes", crowd, 10 * time.Millisecond, crowd,
+			map[time.Duration]int{5 * time.Millisecond: crowd + 2}, []batch{{0, crowd}, {10000, crowd}, {22000, 2}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBatcher[int](100, tc.max)
-				b.pause = pause
-				for after, n := range tc.comes {
-					time.AfterFunc(after, func() {
-						for range n {
-							b.offer(0)
-						}
-					})
+				b.patience = patience
+				offer := func(n int) {
+					for range n {
+						b.offer(0)
+					}
 				}
-				var batches [][2]int64
+				offer(tc.first)
+				for after, n := range tc.then {
+					time.AfterFunc(after, func() { offer(n) })
+				}
+				var batches []batch
 				began := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				b.run(ctx, func(_ context.Context, batch []int) {
-					batches = append(batches, [2]int64{time.Since(began).Milliseconds(), int64(len(batch))})
+				b.run(ctx, func(_ context.Context, requests []int) {
+					batches = append(batches, batch{int(time.Since(began).Microseconds()), len(requests)})
+					time.Sleep(tc.took)
 				})
 				if !slices.Equal(batches, tc.want) {
 					t.Errorf("batches %v, want %v", batches, tc.want)

@@ -29,7 +29,7 @@ const (
 	maxWrites      = 8192
 	batchRows      = 256
 	batchBytes     = 1 << 20              // a batch ends with the message that passes this
-	commitPause    = 2 * time.Millisecond // at most, for as many as were stored at once before
+	commitPatience = 2 * time.Millisecond // for as many as were stored at once before
 	appendTimeout  = 5 * time.Second
 	minAppendRetry = 20 * time.Millisecond
 	maxAppendRetry = time.Second
@@ -43,7 +43,7 @@ const (
 
 func newWriter(shard chat.ShardNumber, store Store, lanes *lanes, log *slog.Logger) *writer {
 	w := &writer{shard: shard, store: store, lanes: lanes, log: log, queue: newBatcher[*write](maxWrites, batchRows)}
-	w.queue.pause = commitPause
+	w.queue.patience = commitPatience
 	return w
 }
 
