@@ -72,7 +72,7 @@ func (s *Server) next(ctx context.Context, d *device, f *feed) ([]chat.Message, 
 			}
 		}
 		if len(messages) == 0 {
-			return nil, nil // the reader is on its way to what is known to wait
+			return nil, nil // what is known to wait is above the position: the reader comes to it within a readerTick
 		}
 		passed, rest := passOwn(d, f, messages)
 		if passed != 0 {

@@ -17,8 +17,8 @@ import (
 // device can be given a message before one that was committed earlier, whichever server committed the two: that is what
 // makes an acknowledged seq mean everything below it.
 //
-// A commit elsewhere, and one here of what somebody here reads, only wakes the reader. It looks by itself when it has not for a readerTick. What has come to a
-// mailbox wakes the streams that read it.
+// A commit that cannot be taken from memory wakes the reader, if it was elsewhere or somebody here reads what it stored. The
+// reader looks by itself when it has not for a readerTick. What has come to a mailbox wakes the streams that read it.
 type reader struct {
 	shard chat.ShardNumber
 	store Store

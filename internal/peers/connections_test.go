@@ -55,8 +55,7 @@ func measureConnections(t *testing.T, g *ground) Row {
 }
 
 const connectionReason = "by a profile, the proxy alone takes less than HAProxy does, most of it in the kernel for the connection; " +
-	"the servers and the commit, of which HAProxy's sink has none, take nearly twice as much as the proxy on MySQL, and all share the " +
-	"cores with the clients."
+	"the servers and the commit, of which HAProxy's sink has none, take more than the proxy, and all share the cores with the clients."
 
 func (g *ground) connectionsTo(c *cluster) func(*testing.T, time.Duration) map[string]float64 {
 	return connectionsTo(c.tcp, append(c.pids(), g.databasePids(c)...)...)
