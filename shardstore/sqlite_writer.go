@@ -40,7 +40,7 @@ func (w *sqliteWriter) whileBusy(ctx context.Context, f func() error) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(100*time.Microsecond + rand.N(time.Millisecond)):
+		case <-time.After(100*time.Microsecond + rand.N(300*time.Microsecond)):
 		}
 	}
 }
