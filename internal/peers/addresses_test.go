@@ -92,8 +92,8 @@ func rememberDevices(t *testing.T, c *cluster) (heap, memory Series) {
 	}
 	resident := func() float64 { return sum(func(s *node) float64 { return s.resident(t) }) }
 	live := func() float64 {
-		c.awaitCollections(t)
-		return sum(func(s *node) float64 { return metrics(t, s.admin)["go_memstats_heap_alloc_bytes"] })
+		heaps := c.liveHeaps(t)
+		return sum(func(s *node) float64 { return heaps[s] })
 	}
 	fmt.Println("  waiting for the servers to collect their garbage, which they do every two minutes at least")
 	before, residentBefore := live(), resident()
@@ -121,23 +121,35 @@ func (n *node) drops(t *testing.T) (dropped float64) {
 	return dropped
 }
 
-// awaitCollections returns when each server has begun and ended a collection of garbage.
-func (c *cluster) awaitCollections(t *testing.T) {
+// liveHeaps are the bytes of each server's heap right after a collection of garbage that began after the call: the least that it
+// is seen to have from the collection's end on, since what it found is freed in the moments after that.
+func (c *cluster) liveHeaps(t *testing.T) map[*node]float64 {
 	t.Helper()
-	collections := func(s *node) float64 { return metrics(t, s.admin)["go_gc_duration_seconds_count"] }
-	enough := make(map[*node]float64)
+	const collections, heap = "go_gc_duration_seconds_count", "go_memstats_heap_alloc_bytes"
+	enough, heaps := make(map[*node]float64), make(map[*node]float64)
 	for _, s := range c.servers {
-		enough[s] = collections(s) + 2 // the next one may have begun already
+		enough[s] = metrics(t, s.admin)[collections] + 2 // the next one may have begun already
 	}
-	eventually(t, 5*time.Minute, func() error {
+	look := func() error {
 		for _, s := range c.servers {
-			if collections(s) < enough[s] {
-				time.Sleep(100 * time.Millisecond)
-				return fmt.Errorf("the server at %s has not collected its garbage", s.admin)
+			if m := metrics(t, s.admin); m[collections] >= enough[s] {
+				if least, seen := heaps[s]; !seen || m[heap] < least {
+					heaps[s] = m[heap]
+				}
 			}
 		}
+		if len(heaps) < len(c.servers) {
+			time.Sleep(100 * time.Millisecond)
+			return fmt.Errorf("only %d of %d servers have collected their garbage", len(heaps), len(c.servers))
+		}
 		return nil
-	})
+	}
+	eventually(t, 5*time.Minute, look)
+	for range 10 {
+		time.Sleep(100 * time.Millisecond)
+		look()
+	}
+	return heaps
 }
 
 // resident is the node's memory in bytes.

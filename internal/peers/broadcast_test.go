@@ -13,7 +13,10 @@ const (
 	// broadcastStreams are those that a broadcast goes to.
 	broadcastStreams = 10_000
 
-	// broadcastWatch is how long queries are counted, with a message and without one.
+	// A turn is so many messages, one after another, so that a query more or less at its ends does not count as one of a message.
+	broadcastsOfTurn = 10
+
+	// broadcastWatch is how long queries are counted without a message.
 	broadcastWatch = 2 * time.Second
 )
 
@@ -32,7 +35,7 @@ func measureBroadcast(t *testing.T, g *ground) Row {
 		n++
 		return fmt.Sprint("to everyone ", n)
 	}
-	r := alone(t, contender{"multichat", func(t *testing.T, _ time.Duration) map[string]float64 { return broadcast(t, c, db, heard, next()) }})
+	r := alone(t, contender{"multichat", func(t *testing.T, _ time.Duration) map[string]float64 { return broadcast(t, c, db, heard, next) }})
 	heard.close() // this process cannot have as many files open for both
 	loop := startHelper(t, "fan")
 	fanned := listen(t, loop.addr, broadcastStreams, func(int) (greeting, answer string) { return "", "" })
@@ -43,22 +46,26 @@ func measureBroadcast(t *testing.T, g *ground) Row {
 		return nil
 	})
 	limit := alone(t, contender{"loop", func(t *testing.T, _ time.Duration) map[string]float64 {
-		text := next()
-		line := fmt.Sprintf("newmsg;id=%032d;to=%%;seq=%d;len=%d:%d:send0:send0:%s", n, n, len(text), time.Now().Unix(), text)
-		return map[string]float64{"ms": fanned.await(t, text, func() { loop.say(t, line) })}
+		slowest := 0.0
+		for range broadcastsOfTurn {
+			text := next()
+			line := fmt.Sprintf("newmsg;id=%032d;to=%%;seq=%d;len=%d:%d:send0:send0:%s", n, n, len(text), time.Now().Unix(), text)
+			slowest = max(slowest, fanned.await(t, text, func() { loop.say(t, line) }))
+		}
+		return map[string]float64{"ms": slowest}
 	}})
 	took, queries := r.of("multichat", "ms"), r.of("multichat", "queries")
 	return Row{
 		Name: fmt.Sprintf("a message to everyone, to %s streams, on MySQL", thousands(broadcastStreams)),
 		Figures: []Figure{
-			{What: "ms from the send to the last delivery", Ours: took, Beside: []Beside{
+			{What: fmt.Sprintf("ms from the send to the last delivery, the slowest of %d messages", broadcastsOfTurn), Ours: took, Beside: []Beside{
 				{Name: "limit: a loop that writes the same to as many connections", Theirs: limit.of("loop", "ms")},
 				{Name: "limit: one second", Theirs: Constant(1000, *rounds), Target: AtMost(1)},
 			}},
-			{What: "rows stored", Ours: r.of("multichat", "rows"), Beside: []Beside{
+			{What: "rows stored per message", Ours: r.of("multichat", "rows"), Beside: []Beside{
 				{Name: "limit: one", Theirs: Constant(1, *rounds), Target: AtMost(1)},
 			}},
-			{What: "queries, beyond those without a message", Ours: queries, Beside: []Beside{
+			{What: "queries per message, beyond those without one", Ours: queries, Reason: broadcastReason, Beside: []Beside{
 				{Name: "limit: one of each server", Theirs: Constant(float64(len(c.servers)), *rounds), Target: AtMost(1)},
 			}},
 		},
@@ -66,20 +73,29 @@ func measureBroadcast(t *testing.T, g *ground) Row {
 	}
 }
 
-// broadcast has one message to everyone stored and delivered.
-func broadcast(t *testing.T, c *cluster, db *sql.DB, heard *listeners, text string) map[string]float64 {
+const broadcastReason = "the server that stores the message reads nothing; each other one looks once, and that is three queries: for the " +
+	"shard's head, for what is above the reader's position, and for the texts of what somebody reads there."
+
+// broadcast has messages to everyone stored and delivered, one after another.
+func broadcast(t *testing.T, c *cluster, db *sql.DB, heard *listeners, next func() string) map[string]float64 {
 	t.Helper()
 	const selects = "Com_select"
-	watch := func(meanwhile func()) (queries float64) {
-		before, end := status(t, db, selects), time.Now().Add(broadcastWatch)
+	watch := func(meanwhile func()) (queries, seconds float64) {
+		before, begin := status(t, db, selects), time.Now()
 		meanwhile()
-		time.Sleep(time.Until(end))
-		return status(t, db, selects) - before
+		took := time.Since(begin)
+		return status(t, db, selects) - before, took.Seconds()
 	}
-	idle := watch(func() {})
-	rows, took := c.broadcasts(t), 0.0
-	queries := watch(func() { took = heard.await(t, text, func() { c.sendToAll(t, text) }) }) - idle
-	return map[string]float64{"ms": took, "rows": c.broadcasts(t) - rows, "queries": queries}
+	idle, quiet := watch(func() { time.Sleep(broadcastWatch) })
+	rows, slowest := c.broadcasts(t), 0.0
+	queries, busy := watch(func() {
+		for range broadcastsOfTurn {
+			text := next()
+			slowest = max(slowest, heard.await(t, text, func() { c.sendToAll(t, text) }))
+		}
+	})
+	return map[string]float64{"ms": slowest, "rows": (c.broadcasts(t) - rows) / broadcastsOfTurn,
+		"queries": (queries - idle/quiet*busy) / broadcastsOfTurn}
 }
 
 // broadcasts is how many messages to everyone are stored.
