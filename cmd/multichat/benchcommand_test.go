@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"multichat/internal/bench"
+	"multichat/internal/proctest"
 )
 
 // What bench says of a cluster is so, and nothing of it stays behind.
@@ -37,8 +38,8 @@ func TestBenchMeasuresAndLeavesNobody(t *testing.T) {
 		}
 
 		// Who has enough of it is told what came out so far.
-		report = benchmark(t, slices.Concat([]string{"--users", "2", "--seconds", "60"}, proxies, c.shards), func(p *os.Process, said *lockedBuffer) {
-			waitUntil(t, 30*time.Second, func() error {
+		report = benchmark(t, slices.Concat([]string{"--users", "2", "--seconds", "60"}, proxies, c.shards), func(p *os.Process, said *proctest.Output) {
+			proctest.Eventually(t, 30*time.Second, func() error {
 				if !strings.Contains(said.String(), "stored/s") {
 					return errors.New("it does not send yet")
 				}
@@ -62,12 +63,12 @@ func TestBenchMeasuresAndLeavesNobody(t *testing.T) {
 }
 
 // benchmark runs bench to its end, and wants 0 of it.
-func benchmark(t *testing.T, args []string, meanwhile func(*os.Process, *lockedBuffer)) (report bench.Report) {
+func benchmark(t *testing.T, args []string, meanwhile func(*os.Process, *proctest.Output)) (report bench.Report) {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"bench", "--json"}, args...)...)
 	cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
 	var out bytes.Buffer
-	var said lockedBuffer
+	var said proctest.Output
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

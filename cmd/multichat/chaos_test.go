@@ -21,6 +21,7 @@ import (
 	"multichat/internal/chat"
 	"multichat/internal/checker"
 	"multichat/internal/mysqltest"
+	"multichat/internal/proctest"
 )
 
 // What `make chaos` hands on. Without it these tests are skipped: each needs the machine for itself.
@@ -255,7 +256,7 @@ func (n *node) end() error {
 func (n *node) start() error {
 	n.process = startProgram(n.t, n.build.program, n.name, n.build.env(n.name), n.args...)
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		_, err := httpText("http://" + n.admin + "/readyz")
+		_, err := proctest.Fetch("http://" + n.admin + "/readyz")
 		if err == nil {
 			return nil
 		}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // awkward holds what the first server cut: colons and newlines.
@@ -135,7 +137,7 @@ func TestServersThatJoinMakeNothingComeTwice(t *testing.T) {
 			c.startServer(i)
 			// Its link has to prove itself before clients are led there.
 			sent := load.count()
-			waitUntil(t, 20*time.Second, func() error {
+			proctest.Eventually(t, 20*time.Second, func() error {
 				if n := load.count() - sent; n < 200 {
 					return fmt.Errorf("%d of 200 messages since server %d has joined", n, i+1)
 				}
@@ -169,7 +171,7 @@ func endEachServerUnderLoad(t *testing.T, on ground, aliceIP, bobIP string, end 
 		begin := time.Now()
 		text := fmt.Sprintf("after the end of server %d", i+1)
 		alice.mustSend(t, "bob", text)
-		waitUntil(t, deliveryAfterKill-time.Since(begin), func() error {
+		proctest.Eventually(t, deliveryAfterKill-time.Since(begin), func() error {
 			if !bob.has(text) {
 				return fmt.Errorf("bob has not got %q", text)
 			}
@@ -227,7 +229,7 @@ func (l *load) wantDelivered(t *testing.T, to *oldClient) {
 	if len(l.acked) < 20 {
 		t.Fatalf("only %d messages were acknowledged: too few to tell", len(l.acked))
 	}
-	waitUntil(t, 10*time.Second, func() error {
+	proctest.Eventually(t, 10*time.Second, func() error {
 		for _, text := range l.acked {
 			if !to.has(text) {
 				return fmt.Errorf("%s has not got %q, which was acknowledged", to.user, text)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 )
 
 // crowd is clients that send and read while something is done to the system. Each sender numbers its messages, and has one
@@ -24,11 +25,11 @@ type crowd struct {
 	reading sync.WaitGroup
 	senders []*sender
 	readers []*reader
-	log     *lockedBuffer // how the library's connections fare; printed when the test fails
+	log     *proctest.Output // how the library's connections fare; printed when the test fails
 }
 
 func newCrowd(t *testing.T) *crowd {
-	c := &crowd{t: t, stop: make(chan struct{}), log: &lockedBuffer{}}
+	c := &crowd{t: t, stop: make(chan struct{}), log: &proctest.Output{}}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		c.end() // first: what is unanswered may never be answered, since nodes are ended in other clean-ups
@@ -163,7 +164,7 @@ func (c *crowd) greet(g gate) {
 	host := startStream(c.t, "alice", "host", "127.0.6.99", g.tcp)
 	defer host.close()
 	greetings := 0
-	waitUntil(c.t, 20*time.Second, func() error {
+	proctest.Eventually(c.t, 20*time.Second, func() error {
 		for _, r := range c.readers {
 			if len(r.received()) == 0 {
 				greetings++
@@ -193,7 +194,7 @@ func (c *crowd) wantMore(n int) {
 	for i, s := range c.senders {
 		marks[i] = len(s.all()) + n - 1
 	}
-	waitUntil(c.t, 60*time.Second, func() error {
+	proctest.Eventually(c.t, 60*time.Second, func() error {
 		for i, s := range c.senders {
 			sent := s.all()
 			if len(sent) <= marks[i] || slices.ContainsFunc(sent[:marks[i]+1], func(m sending) bool { return m.ended.IsZero() }) {

@@ -12,6 +12,7 @@ import (
 
 	"multichat/client"
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 )
 
 // The kinds of clients in a crowd, besides those over plain sockets (rawstream_test.go).
@@ -86,7 +87,7 @@ func (c *crowd) sendLines(user, to string, gates ...gate) (s *sender, finish fun
 	for _, g := range gates {
 		args = append(args, "--proxy", proxyFlag(c.t, g))
 	}
-	p := &process{name: "send", cmd: exec.Command(binary, append(args, "-")...), output: &lockedBuffer{}, exited: make(chan struct{})}
+	p := &process{name: "send", cmd: exec.Command(binary, append(args, "-")...), output: &proctest.Output{}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	in, err := p.cmd.StdinPipe()

@@ -11,6 +11,7 @@ import (
 
 	"multichat/internal/chat"
 	"multichat/internal/mysqltest"
+	"multichat/internal/proctest"
 )
 
 // The worst moment to lose a database: what was sent is stored, and no server has been told.
@@ -54,7 +55,7 @@ func TestADatabaseCutOffBetweenCommitAndAnswerDoublesNothing(t *testing.T) {
 			relay.Drop()
 		default:
 			relay.When("; COMMIT", relay.CutReplies)
-			waitUntil(t, 10*time.Second, func() error {
+			proctest.Eventually(t, 10*time.Second, func() error {
 				stored := storedRows(t, databases[i], readers[i])
 				time.Sleep(50 * time.Millisecond) // an answer that is not lost would be there by then
 				if answered := crowd.stored(readers[i]); stored <= answered {
@@ -117,7 +118,7 @@ func TestAnswersThatAreLostDoubleNothing(t *testing.T) {
 		for round := range 5 {
 			begin := reader.count(lines)
 			crowd.wantMore(10)
-			waitUntil(t, 20*time.Second, func() error {
+			proctest.Eventually(t, 20*time.Second, func() error {
 				if n := reader.count(lines) - begin; n < 10 {
 					return fmt.Errorf("%d more lines have come", n)
 				}
@@ -126,7 +127,7 @@ func TestAnswersThatAreLostDoubleNothing(t *testing.T) {
 			for _, relay := range relays {
 				relay.CutReplies()
 			}
-			waitUntil(t, 10*time.Second, func() error {
+			proctest.Eventually(t, 10*time.Second, func() error {
 				come := reader.count(library)
 				time.Sleep(100 * time.Millisecond) // an answer that is not lost would be there by then
 				if answered := library.stored(); come <= answered {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"multichat/internal/mysqltest"
+	"multichat/internal/proctest"
 )
 
 // Ready, then not ready with the reason, then gone; a proxy's readiness follows its links, a server's its shards.
@@ -41,7 +42,7 @@ func TestHealthOfNodes(t *testing.T) {
 	server.cmd.Process.Signal(syscall.SIGCONT)
 	server.kill()
 	wantHealth(t, c.admins[0], 4, "does not answer")
-	waitUntil(t, 20*time.Second, func() error {
+	proctest.Eventually(t, 20*time.Second, func() error {
 		out, code := runIn(t, nil, "", "health", "--admin", admin)
 		if want := "multichat: " + admin + " is not ready: there is no link to a live server\n"; code != 1 || out != want {
 			return fmt.Errorf("health: exit code %d, said %q; want 1 and %q", code, out, want)
@@ -72,8 +73,8 @@ func wantHealth(t *testing.T, admin string, code int, says string) {
 // wantChecks waits until /readyz?verbose has lines that begin so, in this order, and ends with the last.
 func wantChecks(t *testing.T, admin string, lines ...string) {
 	t.Helper()
-	waitUntil(t, 20*time.Second, func() error {
-		text, err := httpText("http://" + admin + "/readyz?verbose")
+	proctest.Eventually(t, 20*time.Second, func() error {
+		text, err := proctest.Fetch("http://" + admin + "/readyz?verbose")
 		if text == "" {
 			return err
 		}

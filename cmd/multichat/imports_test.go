@@ -34,7 +34,7 @@ var onlyStandard = map[string][]string{
 }
 
 // testSupport are packages that only tests may import, and each other.
-var testSupport = []string{"internal/mysqltest", "shardstore/storetest",
+var testSupport = []string{"internal/mysqltest", "internal/proctest", "shardstore/storetest",
 	"internal/chaos", "internal/chaos/remote", "internal/chaos/containers", "internal/chaos/containers/client"}
 
 // onlyImporters names the packages that may import a library directly.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 func TestTheLogLevelOfARunningNode(t *testing.T) {
@@ -23,7 +25,7 @@ func TestTheLogLevelOfARunningNode(t *testing.T) {
 	wantAnswer(t, http.MethodPut, url, strings.Repeat("debug", 1000), 400, "send debug, info, warn or error\n")
 	wantAnswer(t, http.MethodPut, url, "error", 200, "error\n")
 
-	waitUntil(t, 10*time.Second, func() error { // what a process writes is read a little later
+	proctest.Eventually(t, 10*time.Second, func() error { // what a process writes is read a little later
 		if !strings.Contains(server.output.String(), `"to":"ERROR"`) {
 			return fmt.Errorf("the change is not in the log:\n%s", server.output)
 		}
@@ -61,8 +63,8 @@ func TestTrafficIsNotLogged(t *testing.T) {
 	c := newCluster(t, onSQLite, 2)
 	c.startServers()
 	proxy, g := c.startProxy(0)
-	waitUntil(t, 10*time.Second, func() error {
-		if text, err := httpText("http://" + c.proxyAdmin + "/readyz?verbose"); err != nil || strings.Contains(text, "warning") {
+	proctest.Eventually(t, 10*time.Second, func() error {
+		if text, err := proctest.Fetch("http://" + c.proxyAdmin + "/readyz?verbose"); err != nil || strings.Contains(text, "warning") {
 			return fmt.Errorf("not all is well: %s, %v", text, err)
 		}
 		return nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"multichat/internal/proctest"
 )
 
 // What Prometheus scrapes is of its form, describes the process, and has a label neither for a user nor for an address:
@@ -31,7 +33,7 @@ func TestMetricsOfRunningNodes(t *testing.T) {
 		t.Fatalf("a wrong password is answered %q", reply)
 	}
 	bob.leave(t)
-	waitUntil(t, 10*time.Second, func() error {
+	proctest.Eventually(t, 10*time.Second, func() error {
 		if !strings.Contains(scrape(t, c.proxyAdmin), "\nmultichat_stream_ends_total{") {
 			return errors.New("the proxy has not counted that bob's stream has ended")
 		}
@@ -53,7 +55,7 @@ func TestMetricsOfRunningNodes(t *testing.T) {
 
 func scrape(t *testing.T, admin string) string {
 	t.Helper()
-	text, err := httpText("http://" + admin + "/metrics")
+	text, err := proctest.Fetch("http://" + admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

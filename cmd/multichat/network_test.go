@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // addMixed adds readers and senders of each kind, which reach these gates, each client from an address of its own. It wants
@@ -90,7 +92,7 @@ func TestProxiesThatSeeDifferentMembers(t *testing.T) {
 		}, func(c *wired, server int) { c.links[server].refuse(false) }},
 		{"by gossip", func(t *testing.T, c *wired, _ int, proxies []*proxyNode) {
 			c.cutOff(proxies[0].name)
-			waitUntil(t, 15*time.Second, func() error {
+			proctest.Eventually(t, 15*time.Second, func() error {
 				if !proxies[0].said("member failed") {
 					return fmt.Errorf("%s misses nobody", proxies[0].name)
 				}

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 )
 
 // Mistakes that end no process, but would have people look for the cause for long: the log says what it is, and what to do.
 
 func (p *process) waitSaid(t *testing.T, words ...string) {
 	t.Helper()
-	waitUntil(t, 20*time.Second, func() error {
+	proctest.Eventually(t, 20*time.Second, func() error {
 		if !p.said(words...) {
 			return fmt.Errorf("%s has not said %q", p.name, words)
 		}
@@ -89,7 +90,7 @@ func TestAFullDiskIsTold(t *testing.T) {
 	fill(t, filler)
 	large := strings.Repeat("x", chat.DefaultMaxText) // more than the pages that are there already have room for
 	var out string
-	waitUntil(t, 30*time.Second, func() error {
+	proctest.Eventually(t, 30*time.Second, func() error {
 		reply := firstReply(t, "127.0.0.1", g.tcp, fmt.Sprintf("wrmsg;id=%d;len=%d:alice:demo:bob:%s\n", time.Now().UnixNano(), len(large), large))
 		if out = reply; strings.HasPrefix(reply, "ok;") {
 			return errors.New("it is still stored")

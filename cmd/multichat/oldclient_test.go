@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // generation is which reading of listen_port a first-generation client prints.
@@ -157,7 +159,7 @@ func (c *oldClient) has(text string) bool {
 // waitFor returns once the client has n messages.
 func (c *oldClient) waitFor(t *testing.T, n int, within time.Duration) []newmsg {
 	t.Helper()
-	waitUntil(t, within, func() error {
+	proctest.Eventually(t, within, func() error {
 		if got := c.received(); len(got) < n {
 			return fmt.Errorf("%s has %d of %d messages: %q", c.user, len(got), n, got)
 		}
@@ -193,23 +195,5 @@ func (c *oldClient) mustSend(t *testing.T, to, text string) {
 	t.Helper()
 	if reply, err := c.send(to, text); err != nil || !strings.HasPrefix(reply, "ok;id=") {
 		t.Fatalf("%s to %s: reply %q, error %v; want ok", c.user, to, reply, err)
-	}
-}
-
-// waitUntil polls a condition until it holds.
-func waitUntil(t testing.TB, within time.Duration, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %v", within, err)
-		}
-		<-tick.C
 	}
 }

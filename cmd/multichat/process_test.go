@@ -1,13 +1,9 @@
 package main_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,13 +13,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // process is one multichat that runs.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	output *lockedBuffer // standard output and error together
+	output *proctest.Output // standard output and error together
 	exited chan struct{}
 }
 
@@ -41,7 +39,7 @@ func startProcessIn(t testing.TB, name string, env []string, args ...string) *pr
 // startProgram starts a process of another build than usual.
 func startProgram(t testing.TB, program, name string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, cmd: exec.Command(program, args...), output: &lockedBuffer{}, exited: make(chan struct{})}
+	p := &process{name: name, cmd: exec.Command(program, args...), output: &proctest.Output{}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
@@ -67,7 +65,7 @@ func startProgram(t testing.TB, program, name string, env []string, args ...stri
 // waitLine returns once the process has printed a line.
 func (p *process) waitLine(t testing.TB, line string, within time.Duration) {
 	t.Helper()
-	waitUntil(t, within, func() error {
+	proctest.Eventually(t, within, func() error {
 		select {
 		case <-p.exited:
 			t.Fatalf("%s has ended:\n%s", p.name, p.output)
@@ -129,23 +127,6 @@ func runIn(t testing.TB, env []string, in string, args ...string) (string, int) 
 	return string(out), 0
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // Ports of nodes are below those that the kernel gives to connections: a node that is started again wants its port back.
 const (
 	firstPort = 12000
@@ -171,27 +152,13 @@ func freePort(t testing.TB, step int) int {
 		if ports.given[port] || ports.given[port+step] {
 			continue
 		}
-		if failure = errors.Join(tryPort(port), tryPort(port+step)); failure == nil {
+		if failure = errors.Join(proctest.Listenable(loopback(port)), proctest.Listenable(loopback(port+step))); failure == nil {
 			ports.given[port], ports.given[port+step] = true, true
 			return port
 		}
 	}
 	t.Fatalf("no port is free; the last try: %v", failure)
 	return 0
-}
-
-func tryPort(port int) error {
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	p, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		return err
-	}
-	return p.Close()
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
@@ -313,7 +280,7 @@ func (p *proxyNode) start(servers int) {
 // waitMembers returns once a node knows so many nodes of a role.
 func waitMembers(t testing.TB, admin, role string, want int) {
 	t.Helper()
-	waitUntil(t, 10*time.Second, func() error {
+	proctest.Eventually(t, 10*time.Second, func() error {
 		if n := metric(t, admin, `multichat_members{role="`+role+`"}`); n != fmt.Sprint(want) {
 			return fmt.Errorf("the node at %s knows %s of %d %ss", admin, n, want, role)
 		}
@@ -323,8 +290,8 @@ func waitMembers(t testing.TB, admin, role string, want int) {
 
 func waitReady(t testing.TB, admin string) {
 	t.Helper()
-	waitUntil(t, 20*time.Second, func() error {
-		_, err := httpText("http://" + admin + "/readyz")
+	proctest.Eventually(t, 20*time.Second, func() error {
+		_, err := proctest.Fetch("http://" + admin + "/readyz")
 		return err
 	})
 }
@@ -332,7 +299,7 @@ func waitReady(t testing.TB, admin string) {
 // metric reads one sample of a node's metrics; "" if there is none.
 func metric(t testing.TB, admin, sample string) string {
 	t.Helper()
-	text, err := httpText("http://" + admin + "/metrics")
+	text, err := proctest.Fetch("http://" + admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,17 +309,4 @@ func metric(t testing.TB, admin, sample string) string {
 		}
 	}
 	return ""
-}
-
-func httpText(url string) (string, error) {
-	response, err := http.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", url, response.Status, body)
-	}
-	return string(body), err
 }

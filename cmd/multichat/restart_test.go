@@ -10,6 +10,7 @@ import (
 
 	"multichat/internal/chat"
 	"multichat/internal/mysqltest"
+	"multichat/internal/proctest"
 )
 
 // What a sender may have to wait while a node is started again in order, and while the database of its recipient's shard is.
@@ -150,7 +151,7 @@ func endInOrder(t *testing.T, p *process, admin string, others ...*process) {
 				return
 			default:
 			}
-			if _, err := httpText("http://" + admin + "/readyz"); err != nil && strings.Contains(err.Error(), "draining") {
+			if _, err := proctest.Fetch("http://" + admin + "/readyz"); err != nil && strings.Contains(err.Error(), "draining") {
 				red.Store(true)
 				return
 			}
@@ -165,7 +166,7 @@ func endInOrder(t *testing.T, p *process, admin string, others ...*process) {
 		t.Errorf("%s was never red on /readyz before it ended", p.name)
 	}
 	for _, other := range others {
-		waitUntil(t, 5*time.Second, func() error {
+		proctest.Eventually(t, 5*time.Second, func() error {
 			name := `"name":"` + p.name + `"`
 			if !other.said("member is draining", name) && !other.said("member failed", name) {
 				return fmt.Errorf("%s was not told that %s leaves", other.name, p.name)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // What send - ends with 0 for is stored: every line, once, in order.
@@ -104,7 +106,7 @@ func TestExitCodesOfSentLines(t *testing.T) {
 type lineSender struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
-	said lockedBuffer
+	said proctest.Output
 }
 
 func startLineSender(t *testing.T, g gate) *lineSender {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // A proxy's death costs a reader and a writer one connection each, and no message: all arrive, each once and in order.
@@ -31,7 +33,7 @@ func TestSendAndRecvOutliveTheirProxy(t *testing.T) {
 			slices.Concat([]string{"recv", "--user", "bob", "--json", "-n", fmt.Sprint(n), "--timeout", "60s"}, flags)...)
 		send := exec.Command(binary, slices.Concat([]string{"send", "--user", "alice", "--to", "bob"}, flags)...)
 		send.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
-		said := &lockedBuffer{}
+		said := &proctest.Output{}
 		send.Stdout, send.Stderr = said, said
 		in, err := send.StdinPipe()
 		if err == nil {
@@ -43,7 +45,7 @@ func TestSendAndRecvOutliveTheirProxy(t *testing.T) {
 		for i := range n {
 			fmt.Fprintln(in, "line", i)
 			if i == n/2 {
-				waitUntil(t, 20*time.Second, func() error {
+				proctest.Eventually(t, 20*time.Second, func() error {
 					if got := len(receivedTexts(reader)); got < n/8 {
 						return fmt.Errorf("%d messages have arrived", got)
 					}
@@ -164,7 +166,7 @@ type chatter struct {
 func startChat(t *testing.T, user string, args ...string) *chatter {
 	t.Helper()
 	p := &process{name: user, cmd: exec.Command(binary, append([]string{"client", "--user", user}, args...)...),
-		output: &lockedBuffer{}, exited: make(chan struct{})}
+		output: &proctest.Output{}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "MULTICHAT_PASSWORD=demo")
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	in, err := p.cmd.StdinPipe()
@@ -189,7 +191,7 @@ func (c *chatter) say(line string) { fmt.Fprintln(c.in, line) }
 
 func (c *chatter) waitFor(t *testing.T, text string) {
 	t.Helper()
-	waitUntil(t, 15*time.Second, func() error {
+	proctest.Eventually(t, 15*time.Second, func() error {
 		if !strings.Contains(c.output.String(), text) {
 			return fmt.Errorf("%s shows %q, and not %q", c.name, c.output, text)
 		}

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // A daemon that is told to end ends in order, however early that is, and whatever comes with the signal.
@@ -16,7 +18,7 @@ func TestSignalsEndADemoInOrder(t *testing.T) {
 			temp := t.TempDir()
 			t.Log("temporary files in", temp)
 			p := startProcessIn(t, "demo", []string{"TMPDIR=" + temp}, "demo", "--udp", "127.0.0.1:0", "--tcp", "127.0.0.1:0")
-			waitUntil(t, 10*time.Second, func() error { // until it handles signals: it has made its folder
+			proctest.Eventually(t, 10*time.Second, func() error { // until it handles signals: it has made its folder
 				entries, err := os.ReadDir(temp)
 				if err == nil && len(entries) == 0 {
 					err = os.ErrNotExist

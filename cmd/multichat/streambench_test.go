@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 	"multichat/shardstore"
 )
 
@@ -241,7 +242,7 @@ func measureGap(b *testing.B, on ground, signal syscall.Signal) {
 // serverOfStream is the server that serves the one stream of a cluster.
 func (c *cluster) serverOfStream(b testing.TB) (server int) {
 	b.Helper()
-	waitUntil(b, 10*time.Second, func() error {
+	proctest.Eventually(b, 10*time.Second, func() error {
 		for i, admin := range c.admins {
 			if metric(b, admin, "multichat_server_streams") == "1" {
 				server = i

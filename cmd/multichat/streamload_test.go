@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // streamLoad sends messages at an even pace, many unanswered at a time, and wants each to be stored.
@@ -65,7 +67,7 @@ func startStreamLoad(t *testing.T, from *streamClient, to string) *streamLoad {
 func (l *streamLoad) wantMore(t *testing.T, n int64) {
 	t.Helper()
 	begin := l.answered.Load()
-	waitUntil(t, 30*time.Second, func() error {
+	proctest.Eventually(t, 30*time.Second, func() error {
 		if more := l.answered.Load() - begin; more < n {
 			return fmt.Errorf("%d of %d more messages have been answered", more, n)
 		}

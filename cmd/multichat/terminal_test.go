@@ -18,6 +18,8 @@ import (
 	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
 	"golang.org/x/term"
+
+	"multichat/internal/proctest"
 )
 
 // onTerminal is a multichat that runs at a pseudo-terminal.
@@ -46,7 +48,7 @@ func startOnTerminal(t *testing.T, env []string, args ...string) *onTerminal {
 	}
 	c := &onTerminal{keyboard: keyboard, tty: tty, screen: newEmulator(t, keyboard)}
 	c.before = c.modes(t)
-	c.process = &process{name: "multichat " + args[0], cmd: exec.Command(binary, args...), output: &lockedBuffer{}, exited: make(chan struct{})}
+	c.process = &process{name: "multichat " + args[0], cmd: exec.Command(binary, args...), output: &proctest.Output{}, exited: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), append([]string{"MULTICHAT_PASSWORD=demo", "TERM=xterm-256color", "NO_COLOR="}, env...)...)
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = tty, tty, tty
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -171,7 +173,7 @@ func (c *onTerminal) waitFor(t *testing.T, text string) {
 
 func (c *onTerminal) waitUntil(t *testing.T, condition func() error) {
 	t.Helper()
-	waitUntil(t, 20*time.Second, condition)
+	proctest.Eventually(t, 20*time.Second, condition)
 }
 
 // wantEnd wants the process to end by itself, with a code, and to leave the terminal as it found it.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // A proxy serves streams and version 1 over TLS, and takes up a new certificate without a restart.
@@ -57,7 +59,7 @@ func TestTLS(t *testing.T) {
 	}
 	bob := startStreamOn(t, conn, "bob", "b", "demo", false)
 	other.issue(t, cert, key)
-	waitUntil(t, 20*time.Second, func() error {
+	proctest.Eventually(t, 20*time.Second, func() error {
 		if out, code := send(other.file, "by the new certificate"); code != 0 {
 			return fmt.Errorf("send: exit code %d: %s", code, out)
 		}

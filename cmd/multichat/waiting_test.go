@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"multichat/internal/mysqltest"
+	"multichat/internal/proctest"
 )
 
 func TestAServerMayStartBeforeItsDatabase(t *testing.T) {
@@ -42,8 +43,8 @@ func startLonely(t *testing.T, more ...string) (p *process, admin string) {
 // wantWaiting returns once a server says that it waits for shard a.
 func wantWaiting(t *testing.T, p *process, admin string) {
 	t.Helper()
-	waitUntil(t, 20*time.Second, func() error {
-		_, err := httpText("http://" + admin + "/readyz")
+	proctest.Eventually(t, 20*time.Second, func() error {
+		_, err := proctest.Fetch("http://" + admin + "/readyz")
 		switch {
 		case err == nil:
 			return errors.New("it is ready")
@@ -57,7 +58,7 @@ func wantWaiting(t *testing.T, p *process, admin string) {
 		}
 		return err
 	})
-	if text, err := httpText("http://" + admin + "/livez"); err != nil || text != "ok\n" {
+	if text, err := proctest.Fetch("http://" + admin + "/livez"); err != nil || text != "ok\n" {
 		t.Errorf("livez: %q, %v", text, err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 const (
@@ -144,7 +146,7 @@ func (c *cluster) liveHeaps(t *testing.T) map[*node]float64 {
 		}
 		return nil
 	}
-	eventually(t, 5*time.Minute, look)
+	proctest.Eventually(t, 5*time.Minute, look)
 	for range 10 {
 		time.Sleep(100 * time.Millisecond)
 		look()

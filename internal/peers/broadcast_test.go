@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 const (
@@ -39,7 +41,7 @@ func measureBroadcast(t *testing.T, g *ground) Row {
 	heard.close() // this process cannot have as many files open for both
 	loop := startHelper(t, "fan")
 	fanned := listen(t, loop.addr, broadcastStreams, func(int) (greeting, answer string) { return "", "" })
-	eventually(t, 10*time.Second, func() error {
+	proctest.Eventually(t, 10*time.Second, func() error {
 		if n := loop.done(t); n < broadcastStreams {
 			return fmt.Errorf("the loop has only %.0f connections", n)
 		}

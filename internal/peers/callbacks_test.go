@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // callbacks takes what is brought to version 1 clients, several behind each of some addresses.
@@ -87,7 +89,7 @@ func (c *callbacks) expect(text string) {
 // all waits until the text has come to every client, and says when it came to the last one.
 func (c *callbacks) all(t *testing.T, within time.Duration) (last time.Time) {
 	t.Helper()
-	eventually(t, within, func() error {
+	proctest.Eventually(t, within, func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.behind > 0 {

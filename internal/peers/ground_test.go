@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"multichat/internal/mysqltest"
+	"multichat/internal/proctest"
 	"multichat/shardstore"
 )
 
@@ -191,8 +192,8 @@ func (g *ground) newCluster(t *testing.T, shard string, db *sql.DB, v variant) *
 // awaitLinks waits until the proxy has a link to each server, and readyz warns of nothing.
 func (c *cluster) awaitLinks(t *testing.T) {
 	t.Helper()
-	eventually(t, 15*time.Second, func() error {
-		text, err := httpText("http://" + c.proxy.admin + "/readyz?verbose")
+	proctest.Eventually(t, 15*time.Second, func() error {
+		text, err := proctest.Fetch("http://" + c.proxy.admin + "/readyz?verbose")
 		if n := strings.Count(text, "link to server-"); err == nil && (n < len(c.servers) || strings.Contains(text, "warning")) {
 			err = fmt.Errorf("the proxy has not all servers: %s", text)
 		}
@@ -212,8 +213,8 @@ func (n *node) start(t *testing.T) {
 	t.Helper()
 	n.process = startProcess(t, n.env, n.program, n.args...)
 	if n.args[0] == "server" {
-		eventually(t, 20*time.Second, func() error {
-			_, err := httpText("http://" + n.admin + "/readyz")
+		proctest.Eventually(t, 20*time.Second, func() error {
+			_, err := proctest.Fetch("http://" + n.admin + "/readyz")
 			return err
 		})
 	}

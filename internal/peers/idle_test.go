@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 const (
@@ -70,7 +72,7 @@ func measureIdlePolls(t *testing.T, g *ground) Row {
 func becomeIdle(t *testing.T, of contender) {
 	t.Helper()
 	fmt.Printf("  polls %s begin\n", of.name)
-	eventually(t, 3*time.Minute, func() error {
+	proctest.Eventually(t, 3*time.Minute, func() error {
 		if n := of.run(t, idleTurn)["statements/s"]; n > statementsWhileBusy {
 			return fmt.Errorf("each server still gives its shard %.0f statements a second", n)
 		}

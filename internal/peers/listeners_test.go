@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // listeners are many connections that read lines, and wait for one that all are to get.
@@ -131,7 +133,7 @@ func (l *listeners) await(t *testing.T, text string, send func()) (ms float64) {
 	l.mu.Unlock()
 	begin := time.Now()
 	send()
-	eventually(t, 30*time.Second, func() error {
+	proctest.Eventually(t, 30*time.Second, func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.behind > 0 {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 const (
@@ -56,7 +58,7 @@ func (c *cluster) addressesOf(t *testing.T, server *node, n int) (addresses []ne
 		probe := newFlood(t, c.udp, []poll{{from, fmt.Appendf(nil, "poll:poll0:%s:1", password)}}) // nobody is dialled at port 1
 		before, sum := server.polls(t), all()
 		probe.once(t)
-		eventually(t, 5*time.Second, func() error {
+		proctest.Eventually(t, 5*time.Second, func() error {
 			if all() == sum {
 				return fmt.Errorf("a poll from %s has come to no server", from)
 			}

@@ -6,25 +6,24 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"multichat/internal/proctest"
 )
 
 // startProcess starts a program, with more of an environment, and ends it with the test.
 func startProcess(t *testing.T, env []string, program string, args ...string) *exec.Cmd {
 	t.Helper()
-	var output syncBuffer
+	var output proctest.Output
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -46,23 +45,6 @@ func startProcess(t *testing.T, env []string, program string, args ...string) *e
 		}
 	})
 	return cmd
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // ticksPerSecond is USER_HZ, which Linux has settled for all programs.
@@ -116,22 +98,6 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
-// eventually waits until a check passes.
-func eventually(t *testing.T, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %v", within, err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 // freeAddress is one of 127.0.0.1 that nobody listens on now, for UDP nor TCP.
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -153,7 +119,7 @@ func freeAddress(t *testing.T) string {
 // metrics reads all samples of a node.
 func metrics(t *testing.T, admin string) map[string]float64 {
 	t.Helper()
-	text, err := httpText("http://" + admin + "/metrics")
+	text, err := proctest.Fetch("http://" + admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,19 +132,6 @@ func metrics(t *testing.T, admin string) map[string]float64 {
 		}
 	}
 	return samples
-}
-
-func httpText(url string) (string, error) {
-	response, err := http.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", url, response.Status, body)
-	}
-	return string(body), err
 }
 
 // peer is a program that is not ours.
@@ -223,27 +176,13 @@ func (p peer) start(t *testing.T, config, listens string, args ...string) (pid i
 		args[i] = strings.NewReplacer("DIR", dir, "FILE", file).Replace(arg)
 	}
 	cmd := startProcess(t, nil, path, args...)
-	eventually(t, 10*time.Second, func() error {
-		if err := tryListen(listens); err == nil {
+	proctest.Eventually(t, 10*time.Second, func() error {
+		if err := proctest.Listenable(listens); err == nil {
 			return fmt.Errorf("%w: %s does not listen on %s", errPeer, p.name, listens)
 		}
 		return nil
 	})
 	return cmd.Process.Pid, nil
-}
-
-// tryListen fails if the address is taken, for UDP or TCP.
-func tryListen(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	p, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		return err
-	}
-	return p.Close()
 }
 
 // needFiles skips a row if this process, or one that it starts, may not have so many files open. Go has raised the limit as far as it may.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 // unanswered is how many messages of one stream are under way at most, where senders wait for answers.
@@ -122,7 +124,7 @@ func streamTurn(t *testing.T, all []*sender, rate float64, d time.Duration) (sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 15*time.Second, func() error { // what is answered later is not left for the next contender's turn
+	proctest.Eventually(t, 15*time.Second, func() error { // what is answered later is not left for the next contender's turn
 		for _, s := range all {
 			if n := len(s.window); n > 0 {
 				return fmt.Errorf("%s waits for %d answers", s.user, n)
