@@ -98,10 +98,16 @@ func TestRefusedLoginEndsTheConnectionAndNothingBehindItIsDone(t *testing.T) {
 	}
 }
 
+// undecided is a handler that refuses a login with refusal, or opens a stream if that is nil, once decide is closed.
+func undecided(refusal error) (h *handler, decide chan struct{}) {
+	decide = make(chan struct{})
+	h = newHandler()
+	h.login = func(context.Context, *stream) error { <-decide; return refusal }
+	return h, decide
+}
+
 func TestFramesMayFollowTheLoginBeforeItsAnswer(t *testing.T) {
-	decide := make(chan struct{})
-	h := newHandler()
-	h.login = func(context.Context, *stream) error { <-decide; return nil }
+	h, decide := undecided(nil)
 	n := serve(t, h, edge.Config{})
 	c := n.stream(t)
 	c.say(t, "poll;v=2;id=r1:alice:secret:0\n", wrmsg("m1", "bob", "one"), "ping;id=p\n", wrmsg("m2", "bob", "two"))
@@ -125,9 +131,7 @@ func TestPingsAreAnsweredWhileALoginIsDecided(t *testing.T) {
 	} {
 		for _, secured := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, TLS %t", tc.name, secured), func(t *testing.T) {
-				decide := make(chan struct{})
-				h := newHandler()
-				h.login = func(context.Context, *stream) error { <-decide; return nil }
+				h, decide := undecided(nil)
 				n, _ := serveTLS(t, h, edge.Config{})
 				c := n.stream(t)
 				if secured {
@@ -154,9 +158,7 @@ func TestPingsAreAnsweredWhileALoginIsDecided(t *testing.T) {
 }
 
 func TestAClientMayHalfCloseWhileItsLoginIsDecided(t *testing.T) {
-	decide := make(chan struct{})
-	h := newHandler()
-	h.login = func(context.Context, *stream) error { <-decide; return nil }
+	h, decide := undecided(nil)
 	n := serve(t, h, edge.Config{})
 	c := n.stream(t)
 	c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping\n")
@@ -169,12 +171,7 @@ func TestAClientMayHalfCloseWhileItsLoginIsDecided(t *testing.T) {
 }
 
 func TestPingsBeforeARefusal(t *testing.T) {
-	decide := make(chan struct{})
-	h := newHandler()
-	h.login = func(context.Context, *stream) error {
-		<-decide
-		return chat.Errorf(chat.CodeAuth, "the password is wrong")
-	}
+	h, decide := undecided(chat.Errorf(chat.CodeAuth, "the password is wrong"))
 	n := serve(t, h, edge.Config{})
 	c := n.stream(t)
 	c.say(t, "poll;v=2;id=r1:alice:secret:0\n", "ping\n")
