@@ -11,6 +11,7 @@ import (
 	"multichat/internal/cluster"
 	"multichat/internal/edge"
 	"multichat/internal/link"
+	"multichat/internal/proctest"
 	"multichat/internal/wire"
 )
 
@@ -18,7 +19,7 @@ import (
 type chatServer struct {
 	name     string
 	number   chat.Seq // the digit at the end of the name; what a send is answered unless the test says otherwise
-	log      *logBook
+	log      *proctest.Output
 	relay    *relay
 	gossip   *cluster.Cluster
 	endLinks func()
@@ -78,7 +79,7 @@ func (s *chatServer) polls(client netip.Addr) int {
 }
 
 // links is how many links have been made to this server.
-func (s *chatServer) links() int { return len(s.log.lines("link joined")) }
+func (s *chatServer) links() int { return len(s.log.Lines("link joined")) }
 
 // newServer opens the server's link; nobody knows of it yet.
 func newServer(t testing.TB, name string) *chatServer {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"multichat/internal/cluster"
 	"multichat/internal/edge"
 	"multichat/internal/metrics"
+	"multichat/internal/proctest"
 	"multichat/internal/wire"
 	"multichat/ring"
 )
@@ -96,36 +96,12 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// logBook is a log that a test can read.
-type logBook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// lines are those with text in them.
-func (b *logBook) lines(text string) (found []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for line := range strings.Lines(b.buf.String()) {
-		if strings.Contains(line, text) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
 // newLog makes a log that is shown if the test fails.
-func newLog(t testing.TB, node string) (*logBook, *slog.Logger) {
-	b := &logBook{}
+func newLog(t testing.TB, node string) (*proctest.Output, *slog.Logger) {
+	b := new(proctest.Output)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", node, strings.Join(b.lines(""), ""))
+			t.Logf("the log of %s:\n%s", node, strings.Join(b.Lines(""), ""))
 		}
 	})
 	return b, slog.New(slog.NewTextHandler(b, nil))
@@ -156,7 +132,7 @@ type node struct {
 	*Proxy
 	gossip  *cluster.Cluster
 	metrics *metrics.Metrics
-	log     *logBook
+	log     *proctest.Output
 	end     func() // ends the proxy's Serve; the gossip goes on
 
 	// push answers what servers push through this proxy; nil refuses. It is set before anybody pushes.

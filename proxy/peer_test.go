@@ -10,6 +10,7 @@ import (
 	"multichat/internal/cluster"
 	"multichat/internal/edge"
 	"multichat/internal/link"
+	"multichat/internal/proctest"
 	"multichat/internal/wire"
 )
 
@@ -23,7 +24,7 @@ func (refuse) Push(context.Context, edge.Push) (edge.Receipt, error) {
 // testPeer is a peer as the router makes it, with its log and the links that it has made.
 type testPeer struct {
 	*peer
-	log   *logBook
+	log   *proctest.Output
 	ended chan struct{} // closed when serve has returned
 }
 
@@ -166,8 +167,8 @@ func TestARetiredPeer(t *testing.T) {
 			t.Error("it is not finished though nobody waits any longer")
 		}
 		receive(t, p.ended, "the peer to end")
-		if len(p.log.lines("level=WARN")) > 0 || len(p.log.lines(errRetired.Error())) != 1 {
-			t.Errorf("the log says %q", p.log.lines(""))
+		if len(p.log.Lines("level=WARN")) > 0 || len(p.log.Lines(errRetired.Error())) != 1 {
+			t.Errorf("the log says %q", p.log.Lines(""))
 		}
 	})
 	t.Run("ends a silent link", func(t *testing.T) {

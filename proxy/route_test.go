@@ -54,7 +54,7 @@ func TestEveryProxySendsAClientToTheOwnerOfItsAddress(t *testing.T) {
 	if got, want := testutil.ToFloat64(second.metrics.Polls), float64(len(someClients())); got != want {
 		t.Errorf("the second proxy counted %v polls, want %v", got, want)
 	}
-	if f.route.Load() != before && len(f.log.lines("has ended")) == 0 {
+	if f.route.Load() != before && len(f.log.Lines("has ended")) == 0 {
 		t.Error("the route was replaced though no server was lost")
 	}
 
@@ -111,7 +111,7 @@ func TestADrainingServerFinishesWhatItHasAndGetsNothingNew(t *testing.T) {
 		t.Error("the draining server got something new")
 	}
 	for _, failure := range []string{"member failed", "a server cannot be reached", "the link to a server has ended"} {
-		if lines := f.log.lines(failure); len(lines) > 0 {
+		if lines := f.log.Lines(failure); len(lines) > 0 {
 			t.Errorf("an orderly leave was told as a failure: %q", lines)
 		}
 	}

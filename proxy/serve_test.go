@@ -76,7 +76,7 @@ func TestTheEndWithEverythingInFlight(t *testing.T) {
 		t.Error("ready after the end")
 	}
 	for _, text := range []string{"level=WARN", "level=ERROR", "servers=[]"} {
-		if lines := f.log.lines(text); len(lines) > 0 {
+		if lines := f.log.Lines(text); len(lines) > 0 {
 			t.Errorf("an orderly end was told as %q", lines)
 		}
 	}

@@ -46,7 +46,7 @@ func TestASilentServerIsGivenUpAndUsedAgainLater(t *testing.T) {
 	if counted := time.Since(later(stalled, late())); gap < giveUpAfter-50*ms || counted > giveUpAfter+time.Second {
 		t.Errorf("answered %v after the server fell silent, want about %v", gap, giveUpAfter)
 	}
-	eventually(t, "the log says why", func() bool { return len(f.log.lines("it does not answer")) == 1 })
+	eventually(t, "the log says why", func() bool { return len(f.log.Lines("it does not answer")) == 1 })
 
 	// What it says now, it says to nobody.
 	held.letGo()
@@ -84,7 +84,7 @@ func TestASilentServerIsGivenUpAndUsedAgainLater(t *testing.T) {
 
 // sizes are how many servers each new route had, as the log tells.
 func (n *node) sizes() (sizes []int) {
-	for _, line := range n.log.lines("msg=route") {
+	for _, line := range n.log.Lines("msg=route") {
 		servers, _, _ := strings.Cut(line, "lost=")
 		sizes = append(sizes, strings.Count(servers, "server-"))
 	}
@@ -156,7 +156,7 @@ func TestWhileMostServersAreSilentNoneIsGivenUp(t *testing.T) {
 			if a := receive(t, inFlight, "an answer"); a.err != nil || a.seq != 1 {
 				t.Errorf("the send was answered by %v (%v), want its own server", a.seq, a.err)
 			}
-			if lines := f.log.lines("has ended"); len(lines) > 0 {
+			if lines := f.log.Lines("has ended"); len(lines) > 0 {
 				t.Errorf("links have ended: %q", lines)
 			}
 		})

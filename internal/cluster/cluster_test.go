@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 )
 
 func TestNodesFindEachOther(t *testing.T) {
@@ -47,7 +48,7 @@ func TestNodesFindEachOther(t *testing.T) {
 func TestANodeThatFindsNobodySaysSo(t *testing.T) {
 	t.Parallel()
 	n := start(t, testConfig("a", "127.0.0.1:1"))
-	eventually(t, "the log says so", func() bool { return len(n.log.lines("no other node answers")) == 1 })
+	eventually(t, "the log says so", func() bool { return len(n.log.Lines("no other node answers")) == 1 })
 }
 
 func TestNodesMeetOverIPv6(t *testing.T) {
@@ -79,10 +80,10 @@ func TestDrainIsKnownBeforeTheLeave(t *testing.T) {
 	a.await(t, "b draining", member("b", func(m Member) bool { return m.Draining }))
 	b.end()
 	a.await(t, "b leaving", names("a"))
-	if failed := a.log.lines("member failed"); len(failed) > 0 {
+	if failed := a.log.Lines("member failed"); len(failed) > 0 {
 		t.Errorf("an orderly leave was told as %q", failed)
 	}
-	if len(a.log.lines("member left")) != 1 {
+	if len(a.log.Lines("member left")) != 1 {
 		t.Error("the leave was not told")
 	}
 }
@@ -95,7 +96,7 @@ func TestTheEndOfServeDrainsAndLeaves(t *testing.T) {
 	b.await(t, "a", names("a", "b"))
 	b.end()
 	a.await(t, "b leaving", names("a"))
-	if len(a.log.lines("member left")) != 1 || len(a.log.lines("member failed")) != 0 {
+	if len(a.log.Lines("member left")) != 1 || len(a.log.Lines("member failed")) != 0 {
 		t.Error("the end of Serve was not an orderly leave")
 	}
 	if err := b.Drain(context.Background()); err != nil {
@@ -175,14 +176,14 @@ func TestAnotherKeyIsRefusedWithOneLine(t *testing.T) {
 	stranger := start(t, cfg)
 	const line = "another cluster key"
 	for _, n := range []*node{a, stranger} {
-		eventually(t, n.name+" says why", func() bool { return len(n.log.lines(line)) > 0 })
+		eventually(t, n.name+" says why", func() bool { return len(n.log.Lines(line)) > 0 })
 	}
 	friend := start(t, testConfig("friend", a.Addr().String())) // and the others are not disturbed
 	a.await(t, "the friend", names("a", "friend"))
 	friend.await(t, "the friend", names("a", "friend"))
 	signal(stranger.contested) // makes it hurry: three more rounds
-	eventually(t, "the stranger is refused again", func() bool { return len(a.log.lines("from=127.0.0.1")) > 3 })
-	if got := a.log.lines(line); len(got) != 1 {
+	eventually(t, "the stranger is refused again", func() bool { return len(a.log.Lines("from=127.0.0.1")) > 3 })
+	if got := a.log.Lines(line); len(got) != 1 {
 		t.Errorf("it is told %d times: %q", len(got), got)
 	}
 	if got := stranger.Members(); !names("stranger")(got) {
@@ -195,7 +196,7 @@ func TestPlainGossipIsNotHeard(t *testing.T) {
 	a := start(t, testConfig("a"))
 	a.await(t, "itself", names("a"))
 	conf := memberlist.DefaultLocalConfig()
-	conf.Name, conf.BindAddr, conf.BindPort, conf.LogOutput = "plain", "127.0.0.1", 0, &logBook{}
+	conf.Name, conf.BindAddr, conf.BindPort, conf.LogOutput = "plain", "127.0.0.1", 0, new(proctest.Output)
 	plain, err := memberlist.Create(conf)
 	if err != nil {
 		t.Fatal(err)
@@ -216,9 +217,9 @@ func TestTwoLiveNodesWithOneNameAreTold(t *testing.T) {
 	a.await(t, "the first", names("a", "twin"))
 	two := start(t, testConfig("twin", a.Addr().String()))
 	const line = "two live nodes have the same name"
-	eventually(t, "the second says so", func() bool { return len(two.log.lines(line)) == 1 })
-	eventually(t, "the third says so", func() bool { return len(a.log.lines(line)) == 1 })
-	told := a.log.lines(line)[0]
+	eventually(t, "the second says so", func() bool { return len(two.log.Lines(line)) == 1 })
+	eventually(t, "the third says so", func() bool { return len(a.log.Lines(line)) == 1 })
+	told := a.log.Lines(line)[0]
 	for _, n := range []*node{one, two} {
 		if !strings.Contains(told, n.Addr().String()) {
 			t.Errorf("%q does not name %s", told, n.Addr())
@@ -232,7 +233,7 @@ func TestMetaThatMakesNoSenseIsPassedOver(t *testing.T) {
 	odd := bind(t, testConfig("odd", a.Addr().String()))
 	odd.conf.Delegate = oddMeta{gossip{odd.Cluster}}
 	odd.serve(t)
-	eventually(t, "a says so", func() bool { return len(a.log.lines("makes no sense")) == 1 })
+	eventually(t, "a says so", func() bool { return len(a.log.Lines("makes no sense")) == 1 })
 	start(t, testConfig("b", a.Addr().String()))
 	a.await(t, "b, and not the odd one", names("a", "b"))
 }
@@ -328,7 +329,7 @@ func TestKilledServerIsMissedAndIsTakenBackAtANewAddress(t *testing.T) {
 	startChild(t, "victim", "127.0.0.1:2003", seeds[0])
 	all("the return at once", at("127.0.0.1:2003"))
 	for _, w := range watchers {
-		if lines := w.log.lines("two live nodes"); len(lines) > 0 {
+		if lines := w.log.Lines("two live nodes"); len(lines) > 0 {
 			t.Errorf("a restart was told as %q", lines)
 		}
 	}

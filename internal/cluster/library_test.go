@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"multichat/internal/proctest"
 )
 
 func TestTheLibrarysLogIsSorted(t *testing.T) {
@@ -23,9 +25,9 @@ func TestTheLibrarysLogIsSorted(t *testing.T) {
 		{"nothing", "", "DEBUG", "gossip"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var book logBook
-			log.New(newLibraryLog(book.logger(slog.LevelDebug)), "", 0).Print(tt.line)
-			got := book.lines("")
+			var book proctest.Output
+			log.New(newLibraryLog(newLogger(&book, slog.LevelDebug)), "", 0).Print(tt.line)
+			got := book.Lines("")
 			if len(got) != 1 || !strings.Contains(got[0], "level="+tt.level) || !strings.Contains(got[0], tt.text) {
 				t.Errorf("%q became %q", tt.line, got)
 			}
@@ -35,29 +37,29 @@ func TestTheLibrarysLogIsSorted(t *testing.T) {
 
 func TestWarningsComeSeldomAndSayHowManyWentUntold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book logBook
-		library := newLibraryLog(book.logger(slog.LevelWarn))
+		var book proctest.Output
+		library := newLibraryLog(newLogger(&book, slog.LevelWarn))
 		line := []byte("[ERR] memberlist: failed to receive: no installed keys could decrypt the message from=1.2.3.4:5\n")
 		for range 100 {
 			library.Write(line)
 		}
-		if got := book.lines("another cluster key"); len(got) != 1 {
+		if got := book.Lines("another cluster key"); len(got) != 1 {
 			t.Fatalf("100 refusals in a row are told %d times", len(got))
 		}
 		time.Sleep(foreignEvery)
 		library.Write(line)
-		if got := book.lines("untold=99"); len(got) != 1 {
-			t.Errorf("the next line does not say what went untold: %q", book.lines(""))
+		if got := book.Lines("untold=99"); len(got) != 1 {
+			t.Errorf("the next line does not say what went untold: %q", book.Lines(""))
 		}
 	})
 }
 
 func TestTheEndIsQuiet(t *testing.T) {
-	var book logBook
-	library := newLibraryLog(book.logger(slog.LevelInfo))
+	var book proctest.Output
+	library := newLibraryLog(newLogger(&book, slog.LevelInfo))
 	library.ending.Store(true)
 	library.Write([]byte("[ERR] memberlist: use of closed network connection\n"))
-	if got := book.lines(""); len(got) != 0 {
+	if got := book.Lines(""); len(got) != 0 {
 		t.Errorf("at the end it says %q", got)
 	}
 }

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 )
 
 // childEnv makes the test binary be a node instead: it holds the node's name, role, link and seed.
@@ -47,38 +47,14 @@ func leaked() (err error) {
 
 var testKey = chat.NewSecret(strings.Repeat("k", chat.ClusterKeyBytes))
 
-// logBook is a log that a test can read.
-type logBook struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// lines are those with text in them.
-func (b *logBook) lines(text string) (found []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for line := range strings.Lines(b.buf.String()) {
-		if strings.Contains(line, text) {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-func (b *logBook) logger(level slog.Level) *slog.Logger {
+func newLogger(b *proctest.Output, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: level}))
 }
 
 // node is a cluster under test, with its log.
 type node struct {
 	*Cluster
-	log *logBook
+	log *proctest.Output
 	end func() // ends Serve and waits for it
 }
 
@@ -90,8 +66,8 @@ func testConfig(name string, seeds ...string) Config {
 // bind makes a node that does not serve yet.
 func bind(t *testing.T, cfg Config) *node {
 	t.Helper()
-	n := &node{log: &logBook{}}
-	cfg.Logger = n.log.logger(slog.LevelDebug)
+	n := &node{log: new(proctest.Output)}
+	cfg.Logger = newLogger(n.log, slog.LevelDebug)
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatalf("New(%s): %v", cfg.Name, err)
@@ -99,7 +75,7 @@ func bind(t *testing.T, cfg Config) *node {
 	n.Cluster = c
 	t.Cleanup(func() {
 		if t.Failed() {
-			lines := n.log.lines("")
+			lines := n.log.Lines("")
 			t.Logf("the end of the log of %s:\n%s", cfg.Name, strings.Join(lines[max(0, len(lines)-50):], ""))
 		}
 	})

@@ -9,12 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"multichat/internal/chat"
 	"multichat/internal/edge"
+	"multichat/internal/proctest"
 )
 
 // certificates are PEM files that may be replaced.
@@ -186,7 +186,7 @@ func TestTLSConnectionsAreWithinTheBoundsOfAll(t *testing.T) {
 }
 
 func TestCertificateIsReadAgainWhenItChanges(t *testing.T) {
-	logged := new(logBuffer)
+	logged := new(proctest.Output)
 	n, files := serveTLS(t, newHandler(), edge.Config{Log: slog.New(slog.NewTextHandler(logged, nil))})
 	served := func() string {
 		conn := n.dialTLS(t, 0)
@@ -199,7 +199,7 @@ func TestCertificateIsReadAgainWhenItChanges(t *testing.T) {
 	}
 	cert, key := edge.NewPair(t, "second")
 	files.write(t, files.certFile, cert) // which the key does not fit yet
-	eventually(t, "half of a pair is warned of", func() bool { return served() != "first" || logged.count(warning) == 1 })
+	eventually(t, "half of a pair is warned of", func() bool { return served() != "first" || len(logged.Lines(warning)) == 1 })
 	if name := served(); name != "first" {
 		t.Errorf("with half of a pair the certificate is %q", name)
 	}
@@ -209,7 +209,7 @@ func TestCertificateIsReadAgainWhenItChanges(t *testing.T) {
 	if err := os.Remove(files.certFile); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the missing file is warned of", func() bool { return served() != "second" || logged.count(warning) == 2 })
+	eventually(t, "the missing file is warned of", func() bool { return served() != "second" || len(logged.Lines(warning)) == 2 })
 	if name := served(); name != "second" {
 		t.Errorf("without a file the certificate is %q", name)
 	}
@@ -220,27 +220,9 @@ func TestCertificateIsReadAgainWhenItChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the third certificate is served", func() bool { return served() == "third" })
-	if warnings := logged.count(warning); warnings != 2 {
+	if warnings := len(logged.Lines(warning)); warnings != 2 {
 		t.Errorf("there are %d warnings; each trouble is to be told once", warnings)
 	}
-}
-
-// logBuffer keeps what is logged.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(line []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(line)
-}
-
-func (b *logBuffer) count(words string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Count(b.text.String(), words)
 }
 
 func TestTLSThatCannotBeServedIsToldWithTheRemedy(t *testing.T) {

@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"multichat/internal/chat"
+	"multichat/internal/proctest"
 )
 
 func TestKeyMustBeWhole(t *testing.T) {
@@ -25,7 +25,7 @@ func TestKeyMustBeWhole(t *testing.T) {
 }
 
 func TestOtherKeyIsToldAtBothEnds(t *testing.T) {
-	logged := new(syncWriter)
+	logged := new(proctest.Output)
 	counters := new(Counters)
 	addr, _ := listen(t, ListenConfig{Logger: slog.New(slog.NewTextHandler(logged, nil)), Counters: counters})
 	_, err := Dial(t.Context(), addr, withDialDefaults(t, DialConfig{Identity: identity(t, key("other"))}))
@@ -94,7 +94,7 @@ func TestAnotherServerThanTheOneDialled(t *testing.T) {
 }
 
 func TestAnotherVersionIsToldAtBothEnds(t *testing.T) {
-	logged := new(syncWriter)
+	logged := new(proctest.Output)
 	addr, _ := listen(t, ListenConfig{Logger: slog.New(slog.NewTextHandler(logged, nil))})
 	ours := hello{version: version + 2, oldest: version + 1, role: roleProxy, name: "proxy-9"}
 	_, _, err := exchange(tlsDial(t, addr), ours, roleServer)
@@ -170,22 +170,4 @@ func TestDialEndsWithItsContext(t *testing.T) {
 			t.Errorf("got %v, want one that says what took too long", err)
 		}
 	})
-}
-
-// syncWriter is a log that may be read while it is written.
-type syncWriter struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (w *syncWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(p)
-}
-
-func (w *syncWriter) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.String()
 }

@@ -1,4 +1,4 @@
-// Package proctest is for tests that run programs, and look at them from outside.
+// Package proctest is for tests that look at what they run from outside: at what it writes, serves and listens on.
 package proctest
 
 import (
@@ -8,12 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// Output is what a program writes, which a test may read meanwhile. The zero value is ready for use.
+// Output is what a program or a log writes, which a test may read meanwhile. The zero value is ready for use.
 type Output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -31,6 +32,16 @@ func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
+}
+
+// Lines are those with text in them.
+func (o *Output) Lines(text string) (found []string) {
+	for line := range strings.Lines(o.String()) {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // Eventually returns once check does not fail. If that takes longer than within, it ends the test with check's error.
